@@ -1,0 +1,43 @@
+"""A cost model of five numbers, for measured lines and for queueing theory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from llmsim.cost.stage import DecodeLine, StageCost
+from llmsim.spec.attention import FULL
+from llmsim.spec.base import Strict
+
+
+class LinearOptions(Strict):
+    """Coefficients of ``seconds = a + b·tokens + c·sequences + d·prefill pairs + e·KV tokens read``."""
+
+    iteration_s: float = Field(0.0, ge=0, description="seconds of any iteration")
+    per_token_s: float = Field(0.0, ge=0, description="seconds per new token")
+    per_sequence_s: float = Field(0.0, ge=0, description="seconds per sequence in the batch")
+    per_prefill_pair_s: float = Field(0.0, ge=0, description="seconds per query-key pair of a prefill chunk")
+    per_decode_kv_token_s: float = Field(0.0, ge=0, description="seconds per KV token that decoding reads")
+
+
+class LinearCost(StageCost):
+    """``kind: linear``. DistServe's fitted lines (arXiv 2401.09670) have this form."""
+
+    def __init__(self, options: LinearOptions) -> None:
+        self.options = options
+        self.spans = (FULL,)
+
+    def tokens_s(self, tokens: int, logit_rows: int, sequences: int) -> float:
+        """See :class:`StageCost`."""
+        o = self.options
+        return o.iteration_s + o.per_token_s * tokens + o.per_sequence_s * sequences
+
+    def chunk_s(self, new_tokens: int, cached: int) -> float:
+        """See :class:`StageCost`."""
+        return self.options.per_prefill_pair_s * FULL.pairs(new_tokens, cached)
+
+    def decode_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
+        """See :class:`StageCost`."""
+        per_token_s = self.options.per_decode_kv_token_s
+        return DecodeLine(per_token_s * kv_tokens[0], per_token_s * growth[0])

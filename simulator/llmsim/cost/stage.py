@@ -1,0 +1,61 @@
+"""The price of an iteration, as the engine asks for it.
+
+A stage (all the layers one pipeline stage holds, on one device of its tensor-parallel group) answers
+four questions whose sum is the time of its part of an iteration (F11). They are apart because each
+depends on little, so each can be remembered:
+
+======================  =====================================================================
+``tokens_s(T, S, B)``   everything that depends on counts alone: T new tokens, S logit rows, B sequences
+``chunk_s(q, c)``       attention of one prefill chunk of q new tokens after c cached ones
+``decode_line(B, …)``   attention of B decoding sequences: affine in the KV tokens they read
+======================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from llmsim.spec.attention import FOREVER, Span
+
+__all__ = ["FOREVER", "DecodeLine", "StageCost"]
+
+
+class DecodeLine(NamedTuple):
+    """Seconds of decode attention over coming iterations: ``first_s + i * step_s`` for i < ``valid_for``."""
+
+    first_s: float
+    step_s: float
+    valid_for: int = FOREVER
+
+
+class StageCost(ABC):
+    """Seconds of one stage's share of an iteration. Answers are pure: same question, same answer."""
+
+    spans: Sequence[Span]
+    """The attention spans whose KV reads ``decode_line`` wants, in its order."""
+
+    @abstractmethod
+    def tokens_s(self, tokens: int, logit_rows: int, sequences: int) -> float:
+        """Weights, norms, collectives, launches and host work of an iteration, in seconds.
+
+        Args:
+            tokens: T, new tokens computed (prefill and decode).
+            logit_rows: S, positions whose logits are needed.
+            sequences: B, sequences that take part.
+        """
+
+    @abstractmethod
+    def chunk_s(self, new_tokens: int, cached: int) -> float:
+        """Attention of one prefill chunk, in seconds."""
+
+    @abstractmethod
+    def decode_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
+        """Attention of the decoding sequences, in seconds, now and as the contexts grow.
+
+        Args:
+            sequences: Decoding sequences, at least 1.
+            kv_tokens: Per span, KV tokens they read together in the first iteration.
+            growth: Per span, how many more they read in each later iteration.
+        """

@@ -1,0 +1,76 @@
+"""A request and what happened to it."""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Literal
+
+Status = Literal["waiting", "running", "completed", "rejected", "dropped", "lost", "unfinished"]
+
+
+class Request:
+    """One request. The engine writes its progress and times; reports read them afterwards.
+
+    Attributes:
+        id: Position in order of arrival, from 0.
+        arrival_s: When it reached the router, in seconds from the run's start.
+        input_tokens: Prompt length.
+        output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
+            other than declared oracles must not read it.
+        class_name: Its SLO class.
+        cached_tokens: Prompt tokens that a prefix cache already held.
+        prefill_target: Tokens its prefill has to compute: the prompt, and after a preemption by
+            recompute also the tokens generated so far.
+        computed: Tokens of ``prefill_target`` computed.
+        generated: Output tokens produced.
+        scheduled_s, first_token_s, finish_s, last_token_s: Times; nan until they happen.
+        preemptions: How often it lost its place.
+        replica: Index of the replica that served it last; -1 before.
+        status: Where it is, and at the end its one bucket.
+        reason: Why it was rejected, dropped or lost.
+    """
+
+    __slots__ = (
+        "arrival_s",
+        "cached_tokens",
+        "class_name",
+        "computed",
+        "finish_s",
+        "first_token_s",
+        "generated",
+        "id",
+        "input_tokens",
+        "join_iteration",
+        "kv_tokens",
+        "last_token_s",
+        "output_tokens",
+        "preemptions",
+        "prefill_target",
+        "reason",
+        "replica",
+        "scheduled_s",
+        "status",
+    )
+
+    def __init__(
+        self, id: int, arrival_s: float, input_tokens: int, output_tokens: int, class_name: str = "default"
+    ) -> None:
+        self.id = id
+        self.arrival_s = arrival_s
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.class_name = class_name
+        self.cached_tokens = 0
+        self.prefill_target = input_tokens
+        self.computed = 0
+        self.generated = 0
+        self.kv_tokens = 0
+        self.join_iteration = 0
+        self.scheduled_s = nan
+        self.first_token_s = nan
+        self.finish_s = nan
+        self.last_token_s = nan
+        self.preemptions = 0
+        self.replica = -1
+        self.status: Status = "waiting"
+        self.reason = ""

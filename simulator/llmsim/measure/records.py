@@ -1,0 +1,120 @@
+"""What a run leaves behind: one object per request, one flat row per run of identical iterations.
+
+Nothing is averaged while the simulation runs; every statistic is computed later, from these.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from llmsim.cost.stage import StageCost
+from llmsim.engine.request import Request
+
+STEP_COLUMNS = (
+    "replica",
+    "lane",  # micro-batch slot of a pipeline; 0 without one
+    "start_s",
+    "iterations",
+    "duration_s",  # of the whole row
+    "first_s",  # duration of the first iteration
+    "growth_s",  # by how much each iteration is longer than the one before
+    "sequences",  # in the batch of one iteration, prefilling ones included
+    "prefill_tokens",  # over the whole row
+    "decode_tokens",  # over the whole row; decode_tokens / iterations sequences decode
+    "logit_rows",  # of one iteration
+    "padded_tokens",  # tokens computed per iteration beyond prefill and decode tokens (static batching)
+    "prefill_pairs",  # query-key pairs (full attention) of the row's prefill chunks
+    "decode_kv_tokens",  # KV tokens read by decoding over the whole row (full attention)
+    "kv_blocks",  # held when the row ends
+    "waiting",  # requests waiting when the row starts
+    "lag_s",  # time between the decoding sequences' last token and the row's start (0: none)
+    "aligned",  # decoding sequences whose first gap is lag_s + first_s; the others are in extra_gaps
+)
+"""Columns of :class:`StepLog`, in order. Row i's sequences emit at start + first, + (first + growth), …"""
+
+
+class StepLog:
+    """Rows of ``STEP_COLUMNS``, packed as doubles: 8 bytes a cell however many rows there are."""
+
+    def __init__(self) -> None:
+        self._cells = array("d")
+        self.add = self._cells.extend
+        """``add((replica, lane, …))``: append one row, in the order of ``STEP_COLUMNS``."""
+        self.extra_gaps: list[tuple[float, int]] = []
+        """(gap in seconds, sequences) of first gaps that differ from their row's ``lag_s + first_s``."""
+
+    def __len__(self) -> int:
+        return len(self._cells) // len(STEP_COLUMNS)
+
+    @property
+    def table(self) -> npt.NDArray[np.float64]:
+        """All rows. shape (num_rows, len(STEP_COLUMNS)); a view, valid until the next ``add``."""
+        return np.frombuffer(self._cells, dtype=np.float64).reshape(-1, len(STEP_COLUMNS))
+
+    def column(self, name: str) -> npt.NDArray[np.float64]:
+        """One column. shape (num_rows,)."""
+        return self.table[:, STEP_COLUMNS.index(name)]
+
+
+@dataclass(frozen=True)
+class ReplicaRecord:
+    """One replica as it was built, for cost, energy and the report.
+
+    Attributes:
+        index: Position over all pools, the ``replica`` of rows and requests.
+        pool: Name of its pool.
+        accelerator: Catalogue name.
+        num_accelerators: Devices it occupies: TP x PP.
+        num_kv_blocks: Size of its KV pool in blocks.
+        block_size: Tokens in a block.
+        stages: Its cost model, one entry per pipeline stage.
+        usd_per_hour: Price of all its accelerators together; None when no price is known.
+        preempted_tokens: Tokens whose KV was thrown away by preemptions.
+    """
+
+    index: int
+    pool: str
+    accelerator: str
+    num_accelerators: int
+    num_kv_blocks: int
+    block_size: int
+    stages: Sequence[StageCost]
+    usd_per_hour: float | None = None
+
+
+@dataclass
+class RunRecord:
+    """Everything one run left behind.
+
+    Attributes:
+        requests: Every request offered, in order of arrival, each in its final bucket.
+        steps: What the replicas did.
+        replicas: Who they were.
+        end_s: When the run ended.
+        interrupted: True when the user or a time limit stopped it.
+        events: Simulation events processed.
+        skipped_trace_rows: Rows of the trace that were not offered, by reason.
+    """
+
+    requests: list[Request]
+    steps: StepLog
+    replicas: list[ReplicaRecord]
+    end_s: float
+    interrupted: bool = False
+    events: int = 0
+    skipped_trace_rows: dict[str, int] = field(default_factory=dict)
+
+    def request_column(self, name: str) -> npt.NDArray[np.float64]:
+        """One numeric attribute of every request. shape (num_requests,)."""
+        return np.array([getattr(request, name) for request in self.requests], dtype=np.float64)
+
+    @cached_property
+    def completed(self) -> npt.NDArray[np.bool_]:
+        """Which requests completed. shape (num_requests,)."""
+        return np.array([request.status == "completed" for request in self.requests], dtype=np.bool_)
