@@ -22,8 +22,11 @@ class Request:
         prefill_target: Tokens its prefill has to compute: the prompt, and after a preemption by
             recompute also the tokens generated so far.
         computed: Tokens of ``prefill_target`` computed.
-        generated: Output tokens produced.
-        scheduled_s, first_token_s, finish_s, last_token_s: Times; nan until they happen.
+        generated: Output tokens produced when it last joined the decoding sequences.
+        kv_tokens, blocks: Tokens in its KV cache, and blocks it holds, when it last joined.
+        join_iteration, join_context: The batch's iteration count and its (padded) context when it joined.
+        scheduled_s, first_token_s, last_token_s, finish_s: Times; nan until they happen.
+            ``last_token_s`` is kept only where a later gap needs it.
         preemptions: How often it lost its place.
         replica: Index of the replica that served it last; -1 before.
         status: Where it is, and at the end its one bucket.
@@ -32,6 +35,7 @@ class Request:
 
     __slots__ = (
         "arrival_s",
+        "blocks",
         "cached_tokens",
         "class_name",
         "computed",
@@ -40,6 +44,7 @@ class Request:
         "generated",
         "id",
         "input_tokens",
+        "join_context",
         "join_iteration",
         "kv_tokens",
         "last_token_s",
@@ -60,17 +65,10 @@ class Request:
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
         self.class_name = class_name
-        self.cached_tokens = 0
         self.prefill_target = input_tokens
-        self.computed = 0
-        self.generated = 0
-        self.kv_tokens = 0
-        self.join_iteration = 0
-        self.scheduled_s = nan
-        self.first_token_s = nan
-        self.finish_s = nan
-        self.last_token_s = nan
-        self.preemptions = 0
+        self.cached_tokens = self.computed = self.generated = self.kv_tokens = self.blocks = 0
+        self.join_iteration = self.join_context = self.preemptions = 0
+        self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = nan
         self.replica = -1
         self.status: Status = "waiting"
         self.reason = ""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""KV caches: who may keep how much, and what the next token needs."""

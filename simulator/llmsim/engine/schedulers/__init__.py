@@ -1,1 +1,1 @@
-"""TODO"""
+"""Schedulers: one file, one class, one idea each."""

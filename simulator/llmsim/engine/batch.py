@@ -1,0 +1,215 @@
+"""The sequences one micro-batch holds, and the sums its cost depends on.
+
+A batch never walks its sequences. A sequence that joins or leaves changes a few sums; an iteration
+changes a counter; who finishes when, and who needs a block when, is filed under the iteration count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from llmsim.engine.kv.base import KVCache
+from llmsim.engine.request import Request
+from llmsim.engine.span_sums import make_sums
+from llmsim.spec.attention import FOREVER, FULL, Span
+
+
+class Batch:
+    """Sequences that run together. Schedulers change it through :meth:`admit`, :meth:`extend`,
+    :meth:`allocate_decode` and :meth:`preempt`; the engine through the rest.
+
+    Attributes:
+        running: Every sequence, in the order of admission (a dict used as an ordered set).
+        prefilling: Those whose prompt is not computed yet, in the same order.
+        num_decoding: Sequences that produce a token per iteration.
+        num_sequences: Sequences computed per iteration while decoding: ``num_decoding`` and the
+            finished ones that a padded batch still drags along.
+        iteration: Decode iterations so far: the clock of everything filed below.
+        context: Σ context over ``num_sequences``, in tokens.
+    """
+
+    def __init__(self, lane: int, kv: KVCache, spans: Sequence[Span]) -> None:
+        self.lane = lane
+        self.kv = kv
+        self.growth = kv.new_growth()
+        self.running: dict[Request, None] = {}
+        self.prefilling: dict[Request, None] = {}
+        self.num_decoding = 0
+        self.num_sequences = 0
+        self.iteration = 0
+        self.context = 0
+        self.allocated = False
+        """Whether the coming iteration's decode blocks are already taken from the pool."""
+        self.last_token_s = 0.0
+        """When the decoding sequences last produced a token …"""
+        self.joined_later: dict[float, int] = {}
+        """… except for this many, which joined at that later time."""
+        self._only_full = tuple(spans) in ((), (FULL,))
+        self._sums = [] if self._only_full else make_sums(spans)
+        self._due: dict[int, list[Request]] = {}  # iteration -> sequences that are done then
+        self._due_iterations: list[int] = []  # heap of the keys of _due
+
+    # --- what a scheduler may do ------------------------------------------------------------
+
+    def admit(self, req: Request, tokens: int) -> bool:
+        """Take ``req`` in with room for its first ``tokens`` tokens. Changes batch and pool, or neither."""
+        if not self.kv.reserve(req, tokens):
+            return False
+        self.running[req] = None
+        self.prefilling[req] = None
+        return True
+
+    def extend(self, req: Request, tokens: int) -> bool:
+        """Give a prefilling ``req`` room for its first ``tokens`` tokens. Changes the pool, or not."""
+        return self.kv.reserve(req, tokens)
+
+    def blocks_short(self) -> int:
+        """Blocks the coming decode iteration lacks; 0 when it can go. Pure query."""
+        return max(0, self.growth.need(self.iteration) - self.kv.free_blocks)
+
+    def allocate_decode(self) -> bool:
+        """Take the coming decode iteration's blocks. Changes the pool, or returns False."""
+        need = self.growth.need(self.iteration)
+        if need > self.kv.free_blocks:
+            return False
+        self.kv.free_blocks -= need
+        self.allocated = True
+        return True
+
+    def newest(self) -> Request | None:
+        """The sequence admitted last. Pure query."""
+        return next(reversed(self.running), None)
+
+    def preempt(self, req: Request) -> None:
+        """Throw ``req`` out with its KV; it will recompute prompt and generated tokens. Changes batch and pool."""
+        if req in self.prefilling:
+            del self.prefilling[req]
+        else:
+            self._stop_decoding(req)
+            self._forget_due(req)
+        del self.running[req]
+        self.kv.release(req)
+        req.kv_tokens = req.computed = 0
+        req.prefill_target = req.input_tokens + req.generated
+        req.preemptions += 1
+        req.status = "waiting"
+
+    # --- what the engine does ----------------------------------------------------------------
+
+    def start_decoding(self, req: Request, now_s: float, context: int) -> None:
+        """``req``'s prefill is done and a token out; it decodes from the next iteration on, if it is to.
+
+        Args:
+            req: A request with ``kv_tokens`` and ``generated`` up to date.
+            now_s: When that token came out.
+            context: Tokens it attends to, padding included.
+        """
+        if not self.num_decoding:
+            self.last_token_s = now_s
+            self.joined_later.clear()
+        elif now_s != self.last_token_s:
+            self.joined_later[now_s] = self.joined_later.get(now_s, 0) + 1
+        req.last_token_s = now_s
+        iteration = req.join_iteration = self.iteration
+        req.join_context = context
+        self.num_decoding += 1
+        self.num_sequences += 1
+        self.context += context
+        self.growth.join(req, iteration)
+        for sums in self._sums:
+            sums.join(req, iteration)
+        left = req.output_tokens - req.generated
+        if not left:
+            return
+        due = iteration + left
+        if due in self._due:
+            self._due[due].append(req)
+        else:
+            self._due[due] = [req]
+            heappush(self._due_iterations, due)
+
+    def until_completion(self) -> int:
+        """Iterations until the next sequence is done. Pure query."""
+        return self._due_iterations[0] - self.iteration if self._due_iterations else FOREVER
+
+    def kv_reads(self) -> tuple[Sequence[int], Sequence[int], int]:
+        """KV tokens read by the next decode iteration per span, their growth, and for how long it holds."""
+        if self._only_full:
+            return (self.context + self.num_sequences,), (self.num_sequences,), FOREVER
+        return (
+            [sums.read for sums in self._sums],
+            [sums.growth for sums in self._sums],
+            min(sums.steady_for(self.iteration) for sums in self._sums),
+        )
+
+    def advance(self, count: int, now_s: float) -> list[Request]:
+        """``count`` decode iterations are done at ``now_s``; returns the sequences that finished."""
+        first = self.iteration + 1 if self.allocated else self.iteration
+        self.iteration += count
+        if first < self.iteration:
+            self.kv.free_blocks -= self.growth.need_over(first, self.iteration - first)
+        self.allocated = False
+        self.context += count * self.num_sequences
+        for sums in self._sums:
+            sums.advance(count, self.iteration)
+        self.last_token_s = now_s
+        if self.joined_later:
+            self.joined_later.clear()
+        if self._due_iterations and self._due_iterations[0] <= self.iteration:
+            return self._due.pop(heappop(self._due_iterations))
+        return []
+
+    def remove(self, req: Request) -> None:
+        """A finished decoding sequence goes, and its KV with it. Changes batch and pool."""
+        self._stop_decoding(req)
+        del self.running[req]
+        self.kv.release(req)
+
+    def retire(self, req: Request) -> None:
+        """A finished sequence produces no more tokens but is still computed and holds its KV."""
+        self.growth.leave(req, self._tokens_of(req))
+        self.num_decoding -= 1
+
+    def drop_retired(self, req: Request) -> None:
+        """A retired sequence goes, and its KV with it. Changes batch and pool."""
+        self._leave_sums(req)
+        del self.running[req]
+        self.kv.release(req)
+
+    def write_progress(self) -> None:
+        """Bring ``generated`` of every decoding sequence up to date."""
+        for req in self.running:
+            if req not in self.prefilling and req.generated < req.output_tokens:
+                req.generated += self.iteration - req.join_iteration
+                req.join_iteration = self.iteration
+
+    def _tokens_of(self, req: Request) -> int:
+        """Tokens ``req`` was given room for. Pure query."""
+        return req.kv_tokens + self.iteration - req.join_iteration + self.allocated
+
+    def _leave_sums(self, req: Request) -> None:
+        self.num_sequences -= 1
+        self.context -= req.join_context + self.iteration - req.join_iteration
+        for sums in self._sums:
+            sums.leave(req, self.iteration)
+
+    def _stop_decoding(self, req: Request) -> None:
+        self.growth.leave(req, self._tokens_of(req))
+        self.num_decoding -= 1
+        self._leave_sums(req)
+        decoded = self.iteration - req.join_iteration
+        req.generated += decoded
+        if decoded:
+            req.last_token_s = self.last_token_s
+        elif req.last_token_s in self.joined_later:
+            self.joined_later[req.last_token_s] -= 1
+
+    def _forget_due(self, req: Request) -> None:
+        """Unfile an unfinished sequence from its completion. Call after ``generated`` is up to date."""
+        due = self.iteration + req.output_tokens - req.generated
+        self._due[due].remove(req)
+        if not self._due[due]:
+            del self._due[due]
+            self._due_iterations.remove(due)
+            self._due_iterations.sort()  # a sorted list is a heap

@@ -1,0 +1,192 @@
+"""One replica's engine: three moves, repeated. Submit, begin a run, complete it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llmsim.cost.stage import StageCost
+from llmsim.engine.batch import Batch
+from llmsim.engine.kv.base import KVCache
+from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.request import Request
+from llmsim.engine.run import Run
+from llmsim.engine.scheduler import Scheduler
+from llmsim.spec.attention import FULL
+
+AddRow = Callable[[tuple[float, ...]], None]
+
+
+class Engine:
+    """Scheduler, KV pool, micro-batches and cost model of one replica.
+
+    It knows no technique: it asks the scheduler for a plan, prices the iterations that follow until
+    something has to be decided, and tells scheduler and pool what came of them.
+
+    Args:
+        index: The replica's number.
+        scheduler, kv: Its policy and its pool.
+        stages: Price of each pipeline stage.
+        add_row, add_gap: Where step rows (``measure.records.STEP_COLUMNS``) and odd gaps go.
+        fast_forward: False prices every iteration as a run of its own: the oracle.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        scheduler: Scheduler,
+        kv: KVCache,
+        stages: Sequence[StageCost],
+        *,
+        add_row: AddRow,
+        add_gap: Callable[[tuple[float, int]], None],
+        fast_forward: bool = True,
+    ) -> None:
+        self.index = index
+        self.scheduler = scheduler
+        self.kv = kv
+        self.stages = stages
+        self.fast_forward = fast_forward
+        self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
+        self._add_row = add_row
+        self._add_gap = add_gap
+
+    @property
+    def num_requests(self) -> int:
+        """Requests here, waiting or running. Pure query."""
+        return len(self.scheduler.waiting) + self.kv.num_sequences
+
+    def refusal(self, req: Request) -> str:
+        """Why ``req`` can never run here; empty when it can. Pure query."""
+        if req.input_tokens + req.output_tokens > self.kv.max_model_len:
+            return "longer than max_model_len"
+        return "" if self.kv.fits(req) else "larger than the KV pool"
+
+    def begin(self, batch: Batch, now_s: float) -> Run | Wait | None:
+        """Plan ``batch`` and price the run: as many iterations as need no further decision."""
+        plan = self.scheduler.plan(batch, now_s)
+        if plan is None or isinstance(plan, Wait):
+            return plan
+        for req, _ in plan.chunks:
+            if req.scheduled_s != req.scheduled_s:  # nan: its first time
+                req.scheduled_s = now_s
+                req.replica = self.index
+            req.status = "running"
+        iterations = self._horizon(batch, plan) if self.fast_forward else 1
+        first_s, growth_s, iterations = self._price(self.stages[0], batch, plan, iterations)
+        return Run(batch, plan, now_s, iterations, first_s, growth_s, len(self.scheduler.waiting))
+
+    def _horizon(self, batch: Batch, plan: StepPlan) -> int:
+        """Iterations until a chunk is done, a sequence finishes, or the pool runs short."""
+        if plan.chunks:
+            return 1
+        count = min(plan.stable_for, batch.until_completion())
+        if count > 1:
+            taken = batch.iteration + batch.allocated
+            free = self.kv.free_blocks
+            if batch.growth.need_over(taken, count - batch.allocated) > free:
+                count = min(count, batch.allocated + batch.growth.room(taken, free))
+        return count
+
+    def _price(self, stage: StageCost, batch: Batch, plan: StepPlan, count: int) -> tuple[float, float, int]:
+        """Seconds of the first of ``count`` iterations, their growth, and for how many that holds."""
+        tokens = rows = 0
+        seconds = growth_s = 0.0
+        if plan.decodes:
+            rows = tokens = batch.num_sequences
+            reads, growths, steady = batch.kv_reads()
+            seconds, growth_s, valid = stage.decode_line(tokens, reads, growths)
+            count = min(count, steady, valid)
+        for _, new_tokens, cached in self._computed(plan):
+            tokens += new_tokens
+            rows += 1
+            seconds += stage.chunk_s(new_tokens, cached)
+        return seconds + stage.tokens_s(tokens, rows, rows), growth_s, count
+
+    @staticmethod
+    def _computed(plan: StepPlan) -> list[tuple[Request, int, int]]:
+        """(request, new tokens, cached tokens) of the chunks as they are computed, padding included."""
+        if plan.padded_to:
+            return [(req, plan.padded_to, 0) for req, _ in plan.chunks]
+        return [(req, count, req.computed) for req, count in plan.chunks]
+
+    def complete(self, run: Run) -> Sequence[Request]:
+        """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
+        batch, plan = run.batch, run.plan
+        end_s = run.end_s
+        done: list[Request] = []
+        lag_s, aligned = 0.0, 0
+        decoding = batch.num_decoding if plan.decodes else 0
+        if decoding:
+            lag_s, aligned = self._first_gaps(run)
+            done = batch.advance(run.iterations, end_s)
+        prefill_tokens = prefill_pairs = padded = 0
+        for req, new_tokens, cached in self._computed(plan):
+            prefill_pairs += FULL.pairs(new_tokens, cached)
+            padded += new_tokens
+        for req, count in plan.chunks:
+            prefill_tokens += count
+            self._advance_prefill(batch, req, count, plan.padded_to, end_s, done)
+        padded += (run.kv_growth - decoding) * run.iterations - prefill_tokens
+        delivered = self.scheduler.finish(batch, done, end_s) if done else ()
+        for req in delivered:
+            req.finish_s = end_s
+            req.status = "completed"
+        count = run.iterations
+        self._add_row(
+            (
+                self.index,
+                batch.lane,
+                run.start_s,
+                count,
+                end_s - run.start_s,
+                run.first_s,
+                run.growth_s,
+                run.sequences,
+                prefill_tokens,
+                decoding * count,
+                run.sequences,
+                padded,
+                prefill_pairs,
+                run.decode_kv * count + run.kv_growth * (count * (count - 1) // 2),
+                self.kv.num_blocks - self.kv.free_blocks,
+                run.waiting,
+                lag_s,
+                aligned,
+            )
+        )
+        return delivered
+
+    def close(self) -> None:
+        """The simulation is over: write down how far the running sequences have come."""
+        for batch in self.batches:
+            batch.write_progress()
+
+    def _first_gaps(self, run: Run) -> tuple[float, int]:
+        """How long before the run most sequences produced their last token, and how many they are."""
+        batch = run.batch
+        aligned = batch.num_decoding
+        for joined_s, count in batch.joined_later.items():
+            if count:
+                aligned -= count
+                self._add_gap((run.start_s - joined_s + run.first_s, count))
+        return run.start_s - batch.last_token_s, aligned
+
+    def _advance_prefill(
+        self, batch: Batch, req: Request, count: int, padded_to: int, now_s: float, done: list[Request]
+    ) -> None:
+        """``count`` more prompt tokens of ``req`` are computed; the last of them brings a token out."""
+        req.computed += count
+        if req.computed < req.prefill_target:
+            return
+        del batch.prefilling[req]
+        req.kv_tokens = req.prefill_target
+        req.generated += 1
+        if req.first_token_s != req.first_token_s:
+            req.first_token_s = now_s
+        elif req.last_token_s == req.last_token_s:  # preempted after a token: a gap of its own
+            self._add_gap((now_s - req.last_token_s, 1))
+        batch.start_decoding(req, now_s, max(req.kv_tokens, padded_to))
+        if req.generated == req.output_tokens:
+            done.append(req)
+
+

@@ -1,0 +1,75 @@
+"""What the engine asks of a KV cache."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from llmsim.engine.request import Request
+from llmsim.spec.attention import FOREVER
+from llmsim.spec.base import Strict
+
+
+class NoOptions(Strict):
+    """A policy without options."""
+
+
+class Growth:
+    """Blocks that one batch's decoding sequences will ask for, iteration by iteration.
+
+    The default never asks: right for caches that reserve everything when a request is admitted.
+    """
+
+    def join(self, req: Request, iteration: int) -> None:
+        """``req``, holding ``kv_tokens``, decodes from ``iteration`` on."""
+
+    def leave(self, req: Request, tokens: int) -> None:
+        """``req`` decodes no longer; by now it was given room for ``tokens`` tokens."""
+
+    def need(self, iteration: int) -> int:
+        """Blocks that ``iteration`` asks for. Pure query."""
+        return 0
+
+    def need_over(self, iteration: int, count: int) -> int:
+        """Blocks that ``count`` iterations from ``iteration`` on ask for together. Pure query."""
+        return 0
+
+    def room(self, iteration: int, free_blocks: int) -> int:
+        """Iterations from ``iteration`` on that ``free_blocks`` allow. Pure query."""
+        return FOREVER
+
+
+class KVCache(ABC):
+    """A replica's KV pool, counted in blocks.
+
+    Attributes:
+        num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
+        block_size: Tokens in a block.
+        num_sequences: Requests that hold something.
+        is_oracle: Whether admission reads the true output length.
+    """
+
+    Options: type[Strict] = NoOptions
+    is_oracle = False
+
+    def __init__(self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None) -> None:
+        self.block_size = block_size
+        self.num_blocks = num_tokens // block_size
+        self.free_blocks = self.num_blocks
+        self.max_model_len = max_model_len
+        self.num_sequences = 0
+
+    @abstractmethod
+    def fits(self, req: Request) -> bool:
+        """Whether an empty pool could hold ``req`` to its end. Pure query."""
+
+    @abstractmethod
+    def reserve(self, req: Request, tokens: int) -> bool:
+        """Give ``req`` room for its first ``tokens`` tokens. Changes the pool, or returns False."""
+
+    @abstractmethod
+    def release(self, req: Request) -> None:
+        """Take back all that ``req`` holds. Changes the pool."""
+
+    def new_growth(self) -> Growth:
+        """The growth of a new, empty batch."""
+        return Growth()

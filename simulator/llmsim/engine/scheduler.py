@@ -1,0 +1,77 @@
+"""What a scheduler is: it owns the queue and says what the next iteration computes.
+
+To write one, subclass :class:`Scheduler`, write :meth:`plan`, and register the class (or an entry
+point in the group ``llmsim.schedulers``). ``llmsim.contracts`` proves it keeps the rules.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmsim.engine.batch import Batch
+from llmsim.engine.kv.base import KVCache, NoOptions
+from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.request import Request
+from llmsim.spec.base import Strict
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The engine limits a scheduler works within, by vLLM's names."""
+
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 2048
+    max_model_len: int = 1 << 30
+
+
+class Scheduler(ABC):
+    """Decides, between iterations, what the next one computes.
+
+    Attributes:
+        waiting: Requests not admitted yet; the scheduler alone takes them out.
+        kv: The replica's KV pool, shared by its micro-batches.
+        is_oracle: Whether decisions read the true output length.
+        waits: Whether it may leave work waiting although it could run (a declared pause).
+    """
+
+    Options: type[Strict] = NoOptions
+    is_oracle = False
+    waits = False
+
+    def __init__(self, limits: Limits, kv: KVCache, options: Strict | None = None) -> None:
+        self.limits = limits
+        self.kv = kv
+        self.options = options if options is not None else self.Options()
+        self.waiting: deque[Request] = deque()
+
+    @abstractmethod
+    def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
+        """What ``batch`` computes next. Changes queue, batch and pool; None when there is nothing."""
+
+    def finish(self, batch: Batch, done: Sequence[Request], now_s: float) -> Sequence[Request]:
+        """``done`` produced their last tokens; returns the requests delivered to their users now."""
+        for req in done:
+            batch.remove(req)
+        return done
+
+    def submit(self, req: Request) -> None:
+        """``req`` has arrived."""
+        self.waiting.append(req)
+
+    def arrival_matters(self) -> bool:
+        """Whether the newest arrival could change a run of iterations under way. Pure query.
+
+        First come, first served: not when others wait before it, and not when all seats are taken.
+        """
+        return len(self.waiting) == 1 and self.kv.num_sequences < self.limits.max_num_seqs
+
+    def preempt_newest(self, batch: Batch) -> Request:
+        """Throw out the sequence admitted last, back to the head of the queue."""
+        req = batch.newest()
+        assert req is not None  # the caller has a sequence that lacks room
+        batch.preempt(req)
+        self.waiting.appendleft(req)
+        return req

@@ -1,0 +1,66 @@
+"""Chunked prefill: decodes first, then as much prompt as the token budget leaves room for."""
+
+from __future__ import annotations
+
+from llmsim.engine.batch import Batch
+from llmsim.engine.plan import StepPlan
+from llmsim.engine.request import Request
+from llmsim.engine.scheduler import Scheduler
+from llmsim.spec.attention import FOREVER
+
+
+class ChunkedPrefill(Scheduler):
+    """Sarathi-Serve's stall-free batching, in the order of vLLM V1's scheduler.
+
+    Every iteration spends at most ``max_num_batched_tokens``: one token for each decoding sequence,
+    then the prompt under way, then waiting prompts in order of arrival, cut where the budget ends.
+    Prompts never stall decodes; a long prompt takes several iterations. When the KV pool runs out,
+    the newest sequence is preempted and recomputed; nobody is admitted in that iteration.
+
+    Source: Agrawal et al. 2024, arXiv 2403.02310; vLLM V1 ``Scheduler.schedule``.
+    """
+
+    def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
+        """See :class:`Scheduler`."""
+        budget = self.limits.max_num_batched_tokens
+        chunks: list[tuple[Request, int]] = []
+        preempted = False
+        if batch.num_decoding:
+            while not batch.allocate_decode():
+                self.preempt_newest(batch)
+                preempted = True
+            budget -= batch.num_decoding
+        if batch.prefilling:
+            budget, starved = self._continue_prompts(batch, chunks, budget)
+            preempted = preempted or starved
+        if self.waiting and not preempted:
+            self._admit(batch, chunks, budget)
+        if not chunks and not batch.num_decoding:
+            return None
+        return StepPlan(chunks, decodes=batch.num_decoding > 0, stable_for=1 if preempted else FOREVER)
+
+    def _continue_prompts(self, batch: Batch, chunks: list[tuple[Request, int]], budget: int) -> tuple[int, bool]:
+        """Next chunks of the prompts under way; preempts from the newest where the pool is short."""
+        for req in list(batch.prefilling):
+            if req not in batch.prefilling or budget <= 0:
+                break
+            count = min(req.prefill_target - req.computed, budget)
+            while not batch.extend(req, req.computed + count):
+                if self.preempt_newest(batch) is req:
+                    return budget, True
+            chunks.append((req, count))
+            budget -= count
+        return budget, False
+
+    def _admit(self, batch: Batch, chunks: list[tuple[Request, int]], budget: int) -> None:
+        """Waiting prompts in order of arrival, while tokens, seats and blocks last."""
+        waiting, seats = self.waiting, self.limits.max_num_seqs - self.kv.num_sequences
+        while waiting and budget > 0 and seats > 0:
+            req = waiting[0]
+            count = min(req.prefill_target - req.computed, budget)
+            if not batch.admit(req, req.computed + count):
+                return
+            waiting.popleft()
+            chunks.append((req, count))
+            budget -= count
+            seats -= 1

@@ -1,0 +1,67 @@
+"""Simulated time, with a stated order of what happens at the same moment."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from math import inf
+
+import simpy
+from simpy.events import Event
+
+COMPLETION, ARRIVAL, SCHEDULING = 0, 1, 2
+"""Order at equal times: completions, then arrivals, then scheduling, then insertion."""
+
+
+class Alarm(Event):
+    """An event that fires at ``time_s`` (never, by itself, if infinite); its listeners can be moved."""
+
+    def __init__(self, clock: Clock, time_s: float = inf) -> None:
+        self.env = clock
+        self.time_s = time_s
+        self.callbacks = []
+        self._value = None
+        self._ok = True
+
+
+class Clock(simpy.Environment):
+    """A simpy environment that schedules at absolute times and in phases, and can be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = False
+        self.events = 0
+
+    def at(self, time_s: float, phase: int) -> Alarm:
+        """An alarm at ``time_s``. Sums of floats are taken by the caller, once, not here."""
+        alarm = Alarm(self, time_s)
+        heappush(self._queue, (time_s, phase, next(self._eid), alarm))
+        return alarm
+
+    def move(self, alarm: Alarm, time_s: float, phase: int) -> Alarm:
+        """A new alarm at ``time_s`` that wakes whoever waits for ``alarm``, which wakes nobody now."""
+        moved = self.at(time_s, phase)
+        moved.callbacks, alarm.callbacks = alarm.callbacks, []
+        return moved
+
+    def acts_before(self, phase: int, horizon_s: float) -> float | None:
+        """When the next event happens, if it is of an earlier phase and not later than ``horizon_s``."""
+        if self._queue:
+            time_s, next_phase, _, _ = self._queue[0]
+            if next_phase < phase and time_s <= horizon_s:
+                return time_s
+        return None
+
+    def run_all(self, until_s: float | None = None) -> None:
+        """Process events until none is left, ``stopped`` is set, or the next lies beyond ``until_s``."""
+        queue = self._queue
+        horizon_s = inf if until_s is None else until_s
+        count = 0
+        while queue and not self.stopped and queue[0][0] <= horizon_s:
+            self._now, _, _, event = heappop(queue)
+            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+            for callback in callbacks:
+                callback(event)
+            count += 1
+            if not event._ok:  # a process that failed: its exception is the value
+                raise event._value
+        self.events += count

@@ -1,0 +1,87 @@
+"""Requests arrive, are routed, and come back done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+
+from llmsim.engine.core import Engine
+from llmsim.engine.request import Request
+from llmsim.engine.run import TIE
+from llmsim.sim.clock import ARRIVAL, Alarm, Clock
+from llmsim.sim.replica import Replica
+from llmsim.sim.routers import Router
+from llmsim.workload.stream import RequestStream
+
+PROGRESS_EVERY = 2048
+"""Requests between two reports of progress."""
+
+Progress = Callable[[float, int, int | None], None]
+
+
+class Fleet:
+    """Replicas behind a router, and the users in front of it.
+
+    Attributes:
+        requests: Every request offered so far, in order of arrival.
+        num_finished: How many of them have been delivered or refused.
+    """
+
+    def __init__(self, clock: Clock, engines: Sequence[Engine], stream: RequestStream) -> None:
+        self.clock = clock
+        self.stream = stream
+        self.requests: list[Request] = []
+        self.num_finished = 0
+        self.replicas = [Replica(clock, engine, self._delivered) for engine in engines]
+        self.progress: Progress | None = None
+        self._next_user: Callable[[], None] | None = None
+
+    def open(self, router: Router) -> None:
+        """Let the users in."""
+        self.router = router
+        if self.stream.max_concurrency is None:
+            self.clock.process(self._open_loop())
+        else:
+            self._next_user = self._closed_loop_arrival
+            for _ in range(self.stream.max_concurrency):
+                self._closed_loop_arrival()
+
+    def close(self) -> None:
+        """End the run here: whatever is not done stays ``unfinished``."""
+        for replica in self.replicas:
+            replica.settle()
+        for req in self.requests:
+            if req.status in ("waiting", "running"):
+                req.status = "unfinished"
+
+    def _open_loop(self) -> Generator[Alarm, None, None]:
+        clock = self.clock
+        for req in self.stream.requests():
+            yield clock.at(req.arrival_s, ARRIVAL)
+            moment_s = req.arrival_s * (1 + TIE)
+            while (next_s := clock.acts_before(ARRIVAL, moment_s)) is not None:
+                yield clock.at(next_s, ARRIVAL)
+            self._offer(req)
+
+    def _closed_loop_arrival(self) -> None:
+        """A user sends the next request, now: after all completions of this moment."""
+        req = self.stream.draw(self.clock.now)
+        if req is not None:
+            self.clock.at(self.clock.now, ARRIVAL).callbacks.append(lambda _: self._offer(req))
+
+    def _offer(self, req: Request) -> None:
+        self.requests.append(req)
+        destination = self.router.choose(req)
+        reason = destination.refusal(req)
+        if reason:
+            req.status, req.reason = "rejected", reason
+            self._delivered((req,))
+        else:
+            destination.submit(req)
+        if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
+            self.progress(self.clock.now, self.num_finished, self.stream.total)
+
+    def _delivered(self, requests: Sequence[Request]) -> None:
+        self.num_finished += len(requests)
+        if self._next_user:
+            for _ in requests:
+                self._next_user()

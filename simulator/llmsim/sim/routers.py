@@ -1,0 +1,106 @@
+"""Routers: which replica a request goes to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from llmsim.engine.kv.base import NoOptions
+from llmsim.engine.request import Request
+from llmsim.sim.replica import Replica
+from llmsim.spec.base import Strict
+
+
+class Destination(Protocol):
+    """Where a request can be sent."""
+
+    def refusal(self, req: Request) -> str:
+        """Why ``req`` can never run there; empty when it can."""
+        ...
+
+    def submit(self, req: Request) -> None:
+        """Take ``req`` in."""
+        ...
+
+
+class Router(ABC):
+    """Sends each arriving request somewhere.
+
+    Args:
+        replicas: All replicas of the fleet, in order.
+        options: What the scenario says beside ``kind``.
+    """
+
+    Options: type[Strict] = NoOptions
+
+    def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
+        self.replicas = replicas
+
+    @abstractmethod
+    def choose(self, req: Request) -> Destination:
+        """Where ``req``, which has just arrived, goes."""
+
+
+class RoundRobin(Router):
+    """Each replica in turn."""
+
+    _next = 0
+
+    def choose(self, req: Request) -> Destination:
+        """See :class:`Router`."""
+        replica = self.replicas[self._next]
+        self._next = (self._next + 1) % len(self.replicas)
+        return replica
+
+
+class LeastRequests(Router):
+    """The replica with the fewest requests, waiting or running; the first of equals."""
+
+    def choose(self, req: Request) -> Destination:
+        """See :class:`Router`."""
+        loads = [replica.num_requests for replica in self.replicas]
+        return self.replicas[loads.index(min(loads))]
+
+
+class CentralQueue(Router):
+    """One queue for all; a replica takes from it when it has room. With batches of one: an M/M/c queue."""
+
+    def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
+        super().__init__(replicas, options)
+        shared = _SharedQueue(self._wake)
+        for replica in replicas:
+            replica.engine.scheduler.waiting = shared
+
+    def choose(self, req: Request) -> Destination:
+        """See :class:`Router`."""
+        return self
+
+    def refusal(self, req: Request) -> str:
+        """Why no replica can ever run ``req``; empty when one can."""
+        reasons = [replica.refusal(req) for replica in self.replicas]
+        return "" if "" in reasons else reasons[0]
+
+    def submit(self, req: Request) -> None:
+        """``req`` joins the queue of all."""
+        self.replicas[0].engine.scheduler.submit(req)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Tell an idle replica, or else all of them: whoever reaches an iteration boundary first takes it."""
+        idle = next((replica for replica in self.replicas if replica.is_idle), None)
+        for replica in [idle] if idle else self.replicas:
+            replica.wake()
+
+
+class _SharedQueue(deque[Request]):
+    """A queue that tells when a preempted request comes back: another replica may have room for it."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._wake = wake
+
+    def appendleft(self, req: Request) -> None:
+        super().appendleft(req)
+        self._wake()
