@@ -61,23 +61,28 @@ class Engine:
             return "longer than max_model_len"
         return "" if self.kv.fits(req) else "larger than the KV pool"
 
+    def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
+        """What ``batch`` computes next; requests that start are told so."""
+        plan = self.scheduler.plan(batch, now_s)
+        if isinstance(plan, StepPlan):
+            for req, _ in plan.chunks:
+                if req.scheduled_s != req.scheduled_s:  # nan: its first time
+                    req.scheduled_s = now_s
+                req.replica = self.index
+                req.status = "running"
+        return plan
+
     def begin(self, batch: Batch, now_s: float) -> Run | Wait | None:
         """Plan ``batch`` and price the run: as many iterations as need no further decision."""
-        plan = self.scheduler.plan(batch, now_s)
-        if plan is None or isinstance(plan, Wait):
+        plan = self.plan(batch, now_s)
+        if not isinstance(plan, StepPlan):
             return plan
-        for req, _ in plan.chunks:
-            if req.scheduled_s != req.scheduled_s:  # nan: its first time
-                req.scheduled_s = now_s
-                req.replica = self.index
-            req.status = "running"
-        iterations = self._horizon(batch, plan) if self.fast_forward else 1
-        first_s, growth_s, iterations = self._price(self.stages[0], batch, plan, iterations)
-        return Run(batch, plan, now_s, iterations, first_s, growth_s, len(self.scheduler.waiting))
+        first_s, growth_s, count = self.price(self.stages[0], batch, plan, self.horizon(batch, plan))
+        return Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
 
-    def _horizon(self, batch: Batch, plan: StepPlan) -> int:
-        """Iterations until a chunk is done, a sequence finishes, or the pool runs short."""
-        if plan.chunks:
+    def horizon(self, batch: Batch, plan: StepPlan) -> int:
+        """Iterations until a chunk is done, a sequence finishes, or the pool runs short. Pure query."""
+        if plan.chunks or not self.fast_forward:
             return 1
         count = min(plan.stable_for, batch.until_completion())
         if count > 1:
@@ -87,7 +92,7 @@ class Engine:
                 count = min(count, batch.allocated + batch.growth.room(taken, free))
         return count
 
-    def _price(self, stage: StageCost, batch: Batch, plan: StepPlan, count: int) -> tuple[float, float, int]:
+    def price(self, stage: StageCost, batch: Batch, plan: StepPlan, count: int) -> tuple[float, float, int]:
         """Seconds of the first of ``count`` iterations, their growth, and for how many that holds."""
         tokens = rows = 0
         seconds = growth_s = 0.0
@@ -96,10 +101,11 @@ class Engine:
             reads, growths, steady = batch.kv_reads()
             seconds, growth_s, valid = stage.decode_line(tokens, reads, growths)
             count = min(count, steady, valid)
-        for _, new_tokens, cached in self._computed(plan):
-            tokens += new_tokens
-            rows += 1
-            seconds += stage.chunk_s(new_tokens, cached)
+        if plan.chunks:
+            for _, new_tokens, cached in self._computed(plan):
+                tokens += new_tokens
+                rows += 1
+                seconds += stage.chunk_s(new_tokens, cached)
         return seconds + stage.tokens_s(tokens, rows, rows), growth_s, count
 
     @staticmethod

@@ -46,6 +46,7 @@ class Scheduler(ABC):
         self.kv = kv
         self.options = options if options is not None else self.Options()
         self.waiting: deque[Request] = deque()
+        self._held_back = False
 
     @abstractmethod
     def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
@@ -53,6 +54,7 @@ class Scheduler(ABC):
 
     def finish(self, batch: Batch, done: Sequence[Request], now_s: float) -> Sequence[Request]:
         """``done`` produced their last tokens; returns the requests delivered to their users now."""
+        self._held_back = False
         for req in done:
             batch.remove(req)
         return done
@@ -73,5 +75,14 @@ class Scheduler(ABC):
         req = batch.newest()
         assert req is not None  # the caller has a sequence that lacks room
         batch.preempt(req)
+        self._held_back = not batch.running
         self.waiting.appendleft(req)
         return req
+
+    def may_admit(self) -> bool:
+        """Whether requests wait and may come in. Pure query.
+
+        When a micro-batch has lost its last sequence to another one's need, nobody comes in until a
+        sequence finishes: otherwise two micro-batches could take the pool from each other for ever.
+        """
+        return bool(self.waiting) and not (self._held_back and self.kv.num_sequences)

@@ -33,7 +33,7 @@ class ChunkedPrefill(Scheduler):
         if batch.prefilling:
             budget, starved = self._continue_prompts(batch, chunks, budget)
             preempted = preempted or starved
-        if self.waiting and not preempted:
+        if self.waiting and not preempted and self.may_admit():
             self._admit(batch, chunks, budget)
         if not chunks and not batch.num_decoding:
             return None

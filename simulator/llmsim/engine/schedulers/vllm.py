@@ -24,7 +24,7 @@ class VllmPrefillFirst(Scheduler):
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
         """See :class:`Scheduler`."""
-        if self.waiting and (chunks := self._admit(batch)):
+        if self.may_admit() and (chunks := self._admit(batch)):
             return StepPlan(chunks, decodes=False)
         if not batch.num_decoding:
             return None
@@ -32,7 +32,7 @@ class VllmPrefillFirst(Scheduler):
         while not batch.allocate_decode():
             self.preempt_newest(batch)
             stable_for = 1  # what it gave back may let the head of the queue in again
-        return StepPlan([], decodes=True, stable_for=stable_for)
+        return StepPlan([], decodes=True, stable_for=stable_for) if batch.num_decoding else None
 
     def _admit(self, batch: Batch) -> list[tuple[Request, int]]:
         """Whole prompts in order of arrival, while tokens, seats and blocks last."""

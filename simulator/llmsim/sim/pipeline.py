@@ -1,0 +1,194 @@
+"""One pipelined server as a simpy process: a micro-batch per stage in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+from llmsim.engine.batch import Batch
+from llmsim.engine.core import Engine
+from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.request import Request
+from llmsim.engine.run import TIE, Run
+from llmsim.sim.clock import COMPLETION, SCHEDULING, Alarm, Clock
+from llmsim.sim.replica import Delivered
+
+LOOK_AHEAD = 32
+"""Iterations per micro-batch that are launched ahead of time while nothing needs a decision."""
+
+
+class Pass(NamedTuple):
+    """One iteration of a micro-batch on its way through the stages.
+
+    Attributes:
+        batch, plan: What it computes.
+        start_s, end_s: When it was planned, and when it leaves the last stage.
+        free_s: When each stage is free again after it.
+    """
+
+    batch: Batch
+    plan: StepPlan
+    start_s: float
+    end_s: float
+    free_s: tuple[float, ...]
+
+
+class PipelinedReplica:
+    """An engine whose stages are resources: each serves one pass at a time, first come, first served.
+
+    A micro-batch is planned anew when its pass has left the last stage, so as many passes are in
+    flight as there are stages with work, and bubbles emerge. While every micro-batch only decodes,
+    passes are launched ahead by the same recurrence, without a plan or an event each; an arrival
+    takes back those that have not been launched by then.
+    """
+
+    def __init__(self, clock: Clock, engine: Engine, delivered: Delivered) -> None:
+        self.clock = clock
+        self.engine = engine
+        self._delivered = delivered
+        self._passes: list[Pass] = []  # in order of launch, which is the order of their ends
+        self._free_s: tuple[float, ...] = (0.0,) * len(engine.stages)
+        self._alarm = Alarm(clock)
+        clock.process(self._serve())
+
+    @property
+    def num_requests(self) -> int:
+        """Requests here, waiting or running. Pure query."""
+        return self.engine.num_requests
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a micro-batch is free to start at once. Pure query."""
+        return len({one.batch.lane for one in self._passes}) < len(self.engine.batches)
+
+    def refusal(self, req: Request) -> str:
+        """Why ``req`` can never run here; empty when it can. Pure query."""
+        return self.engine.refusal(req)
+
+    def submit(self, req: Request) -> None:
+        """``req`` joins this replica's queue."""
+        self.engine.scheduler.submit(req)
+        self.wake()
+
+    def wake(self) -> None:
+        """The queue has changed: decide anew when a micro-batch is free, which may be now."""
+        now_s = self.clock.now
+        if self.is_idle:
+            if self._alarm.time_s > now_s:
+                self._take_back(now_s)
+                self._alarm = self.clock.move(self._alarm, now_s, SCHEDULING)
+        elif self.engine.scheduler.arrival_matters():
+            moment_s = now_s - TIE * now_s
+            boundary_s = next(one.end_s for one in self._passes if one.end_s >= moment_s)
+            if boundary_s < self._alarm.time_s:
+                self._take_back(boundary_s)
+                self._alarm = self.clock.move(self._alarm, max(boundary_s, now_s), COMPLETION)
+
+    def settle(self) -> None:
+        """The simulation stops now: keep the passes that have left the last stage, forget the rest."""
+        self._finish_passes()
+        self._passes.clear()
+        self.engine.close()
+
+    def _serve(self) -> Generator[Alarm, None, None]:
+        clock = self.clock
+        while True:
+            pause = self._launch()
+            decide_s = self._look_ahead() if self._passes else float("inf")
+            if pause is not None and pause.until_s < decide_s:
+                self._take_back(pause.until_s)
+                self._alarm = clock.at(pause.until_s, SCHEDULING)
+            else:
+                self._alarm = clock.at(decide_s, COMPLETION) if self._passes else Alarm(clock)
+            yield self._alarm
+            self._finish_passes()
+            moment_s = clock.now * (1 + TIE)
+            while (next_s := clock.acts_before(SCHEDULING, moment_s)) is not None:
+                self._alarm = clock.at(next_s, SCHEDULING)
+                yield self._alarm
+                self._finish_passes()
+
+    def _launch(self) -> Wait | None:
+        """Plan every micro-batch that is not in flight; returns the shortest declared pause."""
+        pauses: list[Wait] = []
+        flying = {one.batch.lane for one in self._passes}
+        for batch in self.engine.batches:
+            if batch.lane in flying:
+                continue
+            plan = self.engine.plan(batch, self.clock.now)
+            if isinstance(plan, Wait):
+                pauses.append(plan)
+            elif plan is not None:
+                seconds = [self.engine.price(stage, batch, plan, 1)[0] for stage in self.engine.stages]
+                self._send(batch, plan, self.clock.now, seconds)
+        return min(pauses, key=lambda pause: pause.until_s, default=None)
+
+    def _send(self, batch: Batch, plan: StepPlan, ready_s: float, seconds: Sequence[float]) -> None:
+        """Send one pass through the stages: it enters each when both are ready."""
+        time_s = ready_s
+        free_s = []
+        for stage_free_s, stage_s in zip(self._free_s, seconds, strict=True):
+            time_s = max(time_s, stage_free_s) + stage_s
+            free_s.append(time_s)
+        self._free_s = tuple(free_s)
+        self._passes.append(Pass(batch, plan, ready_s, time_s, self._free_s))
+
+    def _look_ahead(self) -> float:
+        """Launch what is certain to follow; returns when the next decision is due."""
+        flying = list(self._passes)
+        rounds = self._certain_rounds()
+        if rounds > 1:
+            lines = [
+                [self.engine.price(stage, one.batch, one.plan, rounds) for stage in self.engine.stages]
+                for one in flying
+            ]
+            rounds = min(rounds, *(count for line in lines for _, _, count in line))
+            ready = [one.end_s for one in flying]
+            for i in range(1, rounds):
+                for lane, one in enumerate(flying):
+                    seconds = [first_s + i * growth_s for first_s, growth_s, _ in lines[lane]]
+                    self._send(one.batch, one.plan, ready[lane], seconds)
+                    ready[lane] = self._passes[-1].end_s
+        return self._passes[(max(rounds, 1) - 1) * len(flying)].end_s
+
+    def _certain_rounds(self) -> int:
+        """Iterations that every micro-batch in flight will do without a decision. Pure query."""
+        rounds = min(LOOK_AHEAD, *(self.engine.horizon(one.batch, one.plan) for one in self._passes))
+        while rounds > 1 and self._blocks_needed(rounds) > self.engine.kv.free_blocks:
+            rounds //= 2
+        return rounds
+
+    def _blocks_needed(self, rounds: int) -> int:
+        return sum(one.batch.growth.need_over(one.batch.iteration + 1, rounds - 1) for one in self._passes)
+
+    def _take_back(self, decision_s: float) -> None:
+        """Forget the passes launched ahead that would start at or after the decision at ``decision_s``."""
+        flying: set[int] = set()
+        kept = 0
+        for one in self._passes:
+            if one.end_s > decision_s:
+                if one.batch.lane in flying or one.start_s >= decision_s:
+                    break
+                flying.add(one.batch.lane)
+            kept += 1
+        if kept < len(self._passes):
+            del self._passes[kept:]
+            self._free_s = self._passes[-1].free_s
+
+    def _finish_passes(self) -> None:
+        """Complete, in order, the passes that have left the last stage by now."""
+        now_s = self.clock.now
+        done = 0
+        for one in self._passes:
+            if one.end_s > now_s:
+                break
+            waiting = len(self.engine.scheduler.waiting)
+            run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)
+            delivered = self.engine.complete(run)
+            done += 1
+            if delivered:
+                self._delivered(delivered)
+        del self._passes[:done]
+        for one in self._passes:
+            if one.plan.decodes and not one.batch.allocated:
+                one.batch.allocate_decode()
