@@ -1,1 +1,1 @@
-"""TODO"""
+"""What an iteration costs: operators lowered once, then priced from counts."""

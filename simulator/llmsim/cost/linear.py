@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from llmsim.cost.plan import Formats, ParallelPlan
 from llmsim.cost.stage import DecodeLine, StageCost
 from llmsim.spec.attention import FULL
 from llmsim.spec.base import Strict
+from llmsim.spec.hardware import Accelerator
+from llmsim.spec.model import ModelShape
 
 
 class LinearOptions(Strict):
@@ -23,6 +26,23 @@ class LinearOptions(Strict):
 
 class LinearCost(StageCost):
     """``kind: linear``. DistServe's fitted lines (arXiv 2401.09670) have this form."""
+
+    Options = LinearOptions
+
+    @classmethod
+    def stages(
+        cls,
+        options: LinearOptions,
+        model: ModelShape,
+        accelerator: Accelerator,
+        plan: ParallelPlan,
+        formats: Formats,
+        **_: object,
+    ) -> list[LinearCost]:
+        """One line per pipeline stage, each with its even share of the given one. Pure query."""
+        share = 1 / plan.pipeline_parallel_size
+        part = LinearOptions(**{name: value * share for name, value in options.model_dump().items()})
+        return [cls(part) for _ in range(plan.pipeline_parallel_size)]
 
     def __init__(self, options: LinearOptions) -> None:
         self.options = options

@@ -59,3 +59,15 @@ class StageCost(ABC):
             kv_tokens: Per span, KV tokens they read together in the first iteration.
             growth: Per span, how many more they read in each later iteration.
         """
+
+    def bound_seconds(self, tokens: int, logit_rows: int, sequences: int) -> dict[str, float]:
+        """``tokens_s`` by the resource that binds: compute, memory, network, launch, host (or other)."""
+        return {"other": self.tokens_s(tokens, logit_rows, sequences)}
+
+    def chunk_bound_seconds(self, new_tokens: int, cached: int) -> dict[str, float]:
+        """``chunk_s`` by the resource that binds."""
+        return {"other": self.chunk_s(new_tokens, cached)}
+
+    def decode_bound_seconds(self, sequences: int, kv_tokens: Sequence[int]) -> dict[str, float]:
+        """The first iteration of ``decode_line`` by the resource that binds."""
+        return {"other": self.decode_line(sequences, kv_tokens, [0] * len(kv_tokens)).first_s}

@@ -74,7 +74,7 @@ class Batch:
         if need > self.kv.free_blocks:
             return False
         self.kv.free_blocks -= need
-        self.allocated = True
+        self.allocated = self.num_decoding > 0
         return True
 
     def newest(self) -> Request | None:
@@ -88,6 +88,7 @@ class Batch:
         else:
             self._stop_decoding(req)
             self._forget_due(req)
+            self.allocated = self.allocated and self.num_decoding > 0
         del self.running[req]
         self.kv.release(req)
         req.kv_tokens = req.computed = 0
@@ -170,6 +171,7 @@ class Batch:
         """A finished sequence produces no more tokens but is still computed and holds its KV."""
         self.growth.leave(req, self._tokens_of(req))
         self.num_decoding -= 1
+        req.generated += self.iteration - req.join_iteration
 
     def drop_retired(self, req: Request) -> None:
         """A retired sequence goes, and its KV with it. Changes batch and pool."""

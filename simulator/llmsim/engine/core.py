@@ -101,59 +101,53 @@ class Engine:
             reads, growths, steady = batch.kv_reads()
             seconds, growth_s, valid = stage.decode_line(tokens, reads, growths)
             count = min(count, steady, valid)
-        if plan.chunks:
-            for _, new_tokens, cached in self._computed(plan):
-                tokens += new_tokens
-                rows += 1
-                seconds += stage.chunk_s(new_tokens, cached)
+        for req, new_tokens in plan.chunks:
+            computed = plan.padded_to or new_tokens
+            tokens += computed
+            rows += 1
+            seconds += stage.chunk_s(computed, req.computed)
         return seconds + stage.tokens_s(tokens, rows, rows), growth_s, count
-
-    @staticmethod
-    def _computed(plan: StepPlan) -> list[tuple[Request, int, int]]:
-        """(request, new tokens, cached tokens) of the chunks as they are computed, padding included."""
-        if plan.padded_to:
-            return [(req, plan.padded_to, 0) for req, _ in plan.chunks]
-        return [(req, count, req.computed) for req, count in plan.chunks]
 
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
-        batch, plan = run.batch, run.plan
-        end_s = run.end_s
+        batch, plan, count = run.batch, run.plan, run.iterations
+        duration_s = run.duration_s(count)
+        end_s = run.start_s + duration_s
         done: list[Request] = []
-        lag_s, aligned = 0.0, 0
-        decoding = batch.num_decoding if plan.decodes else 0
-        if decoding:
-            lag_s, aligned = self._first_gaps(run)
-            done = batch.advance(run.iterations, end_s)
-        prefill_tokens = prefill_pairs = padded = 0
-        for req, new_tokens, cached in self._computed(plan):
-            prefill_pairs += FULL.pairs(new_tokens, cached)
-            padded += new_tokens
-        for req, count in plan.chunks:
-            prefill_tokens += count
-            self._advance_prefill(batch, req, count, plan.padded_to, end_s, done)
-        padded += (run.kv_growth - decoding) * run.iterations - prefill_tokens
-        delivered = self.scheduler.finish(batch, done, end_s) if done else ()
+        decoding, lag_s, aligned = 0, 0.0, 0
+        if plan.decodes:
+            decoding = batch.num_decoding
+            lag_s = run.start_s - batch.last_token_s
+            aligned = decoding - self._late_first_gaps(run) if batch.joined_later else decoding
+            done = batch.advance(count, end_s)
+        prefilled = pairs = padding = 0
+        for req, new_tokens in plan.chunks:
+            prefilled += new_tokens
+            computed = plan.padded_to or new_tokens
+            padding += computed - new_tokens
+            pairs += FULL.pairs(computed, req.computed)
+            self._advance_prefill(batch, req, new_tokens, plan.padded_to, end_s, done)
+        delivered = self.scheduler.finish(batch, done, end_s) if done else done
         for req in delivered:
             req.finish_s = end_s
             req.status = "completed"
-        count = run.iterations
+        width = run.kv_growth
         self._add_row(
             (
                 self.index,
                 batch.lane,
                 run.start_s,
                 count,
-                end_s - run.start_s,
+                duration_s,
                 run.first_s,
                 run.growth_s,
                 run.sequences,
-                prefill_tokens,
+                prefilled,
                 decoding * count,
                 run.sequences,
-                padded,
-                prefill_pairs,
-                run.decode_kv * count + run.kv_growth * (count * (count - 1) // 2),
+                padding + width - decoding,
+                pairs,
+                run.decode_kv * count + width * (count * (count - 1) // 2),
                 self.kv.num_blocks - self.kv.free_blocks,
                 run.waiting,
                 lag_s,
@@ -167,15 +161,14 @@ class Engine:
         for batch in self.batches:
             batch.write_progress()
 
-    def _first_gaps(self, run: Run) -> tuple[float, int]:
-        """How long before the run most sequences produced their last token, and how many they are."""
-        batch = run.batch
-        aligned = batch.num_decoding
-        for joined_s, count in batch.joined_later.items():
+    def _late_first_gaps(self, run: Run) -> int:
+        """Record the first gaps of sequences that joined after the others' last token; how many they are."""
+        late = 0
+        for joined_s, count in run.batch.joined_later.items():
             if count:
-                aligned -= count
+                late += count
                 self._add_gap((run.start_s - joined_s + run.first_s, count))
-        return run.start_s - batch.last_token_s, aligned
+        return late
 
     def _advance_prefill(
         self, batch: Batch, req: Request, count: int, padded_to: int, now_s: float, done: list[Request]

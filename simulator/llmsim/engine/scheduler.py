@@ -68,7 +68,11 @@ class Scheduler(ABC):
 
         First come, first served: not when others wait before it, and not when all seats are taken.
         """
-        return len(self.waiting) == 1 and self.kv.num_sequences < self.limits.max_num_seqs
+        return len(self.waiting) == 1 and self.has_seat()
+
+    def has_seat(self) -> bool:
+        """Whether ``max_num_seqs`` allows one more sequence. Pure query."""
+        return self.kv.num_sequences < self.limits.max_num_seqs
 
     def preempt_newest(self, batch: Batch) -> Request:
         """Throw out the sequence admitted last, back to the head of the queue."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What a run left behind, and every statistic derived from it."""

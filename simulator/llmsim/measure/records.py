@@ -75,7 +75,8 @@ class ReplicaRecord:
         block_size: Tokens in a block.
         stages: Its cost model, one entry per pipeline stage.
         usd_per_hour: Price of all its accelerators together; None when no price is known.
-        preempted_tokens: Tokens whose KV was thrown away by preemptions.
+        max_model_len: Longest sequence it takes, in tokens.
+        kv_arithmetic: How the size of its KV pool came about, in words.
     """
 
     index: int
@@ -86,6 +87,8 @@ class ReplicaRecord:
     block_size: int
     stages: Sequence[StageCost]
     usd_per_hour: float | None = None
+    max_model_len: int = 0
+    kv_arithmetic: str = ""
 
 
 @dataclass
@@ -97,7 +100,7 @@ class RunRecord:
         steps: What the replicas did.
         replicas: Who they were.
         end_s: When the run ended.
-        interrupted: True when the user or a time limit stopped it.
+        interrupted: True when the user stopped it.
         events: Simulation events processed.
         skipped_trace_rows: Rows of the trace that were not offered, by reason.
     """

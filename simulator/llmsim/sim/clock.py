@@ -52,7 +52,7 @@ class Clock(simpy.Environment):
         return None
 
     def run_all(self, until_s: float | None = None) -> None:
-        """Process events until none is left, ``stopped`` is set, or the next lies beyond ``until_s``."""
+        """Process events until none is left, ``stopped`` is set, or time reaches ``until_s``."""
         queue = self._queue
         horizon_s = inf if until_s is None else until_s
         count = 0
@@ -65,3 +65,5 @@ class Clock(simpy.Environment):
             if not event._ok:  # a process that failed: its exception is the value
                 raise event._value
         self.events += count
+        if queue and not self.stopped:
+            self._now = horizon_s

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol
 
 from llmsim.engine.core import Engine
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
+from llmsim.sim.pipeline import PipelinedReplica
 from llmsim.sim.replica import Replica
 from llmsim.sim.routers import Router
-from llmsim.workload.stream import RequestStream
 
 PROGRESS_EVERY = 2048
 """Requests between two reports of progress."""
 
 Progress = Callable[[float, int, int | None], None]
+
+
+class RequestSource(Protocol):
+    """Where requests come from: an open loop's arrivals, or a closed loop's users."""
+
+    total: int | None
+    max_concurrency: int | None
+
+    def requests(self) -> Iterator[Request]:
+        """Open loop: every request, in order of arrival."""
+        ...
+
+    def draw(self, arrival_s: float) -> Request | None:
+        """Closed loop: the next request, arriving at ``arrival_s``; None when no more come."""
+        ...
 
 
 class Fleet:
@@ -26,12 +42,15 @@ class Fleet:
         num_finished: How many of them have been delivered or refused.
     """
 
-    def __init__(self, clock: Clock, engines: Sequence[Engine], stream: RequestStream) -> None:
+    def __init__(self, clock: Clock, engines: Sequence[Engine], stream: RequestSource) -> None:
         self.clock = clock
         self.stream = stream
         self.requests: list[Request] = []
         self.num_finished = 0
-        self.replicas = [Replica(clock, engine, self._delivered) for engine in engines]
+        self.replicas = [
+            (PipelinedReplica if len(engine.stages) > 1 else Replica)(clock, engine, self._delivered)
+            for engine in engines
+        ]
         self.progress: Progress | None = None
         self._next_user: Callable[[], None] | None = None
 

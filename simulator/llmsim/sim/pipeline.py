@@ -8,10 +8,9 @@ from typing import NamedTuple
 from llmsim.engine.batch import Batch
 from llmsim.engine.core import Engine
 from llmsim.engine.plan import StepPlan, Wait
-from llmsim.engine.request import Request
 from llmsim.engine.run import TIE, Run
 from llmsim.sim.clock import COMPLETION, SCHEDULING, Alarm, Clock
-from llmsim.sim.replica import Delivered
+from llmsim.sim.replica import Delivered, Replica
 
 LOOK_AHEAD = 32
 """Iterations per micro-batch that are launched ahead of time while nothing needs a decision."""
@@ -33,7 +32,7 @@ class Pass(NamedTuple):
     free_s: tuple[float, ...]
 
 
-class PipelinedReplica:
+class PipelinedReplica(Replica):
     """An engine whose stages are resources: each serves one pass at a time, first come, first served.
 
     A micro-batch is planned anew when its pass has left the last stage, so as many passes are in
@@ -43,41 +42,23 @@ class PipelinedReplica:
     """
 
     def __init__(self, clock: Clock, engine: Engine, delivered: Delivered) -> None:
-        self.clock = clock
-        self.engine = engine
-        self._delivered = delivered
         self._passes: list[Pass] = []  # in order of launch, which is the order of their ends
         self._free_s: tuple[float, ...] = (0.0,) * len(engine.stages)
-        self._alarm = Alarm(clock)
-        clock.process(self._serve())
-
-    @property
-    def num_requests(self) -> int:
-        """Requests here, waiting or running. Pure query."""
-        return self.engine.num_requests
+        super().__init__(clock, engine, delivered)
 
     @property
     def is_idle(self) -> bool:
         """Whether a micro-batch is free to start at once. Pure query."""
         return len({one.batch.lane for one in self._passes}) < len(self.engine.batches)
 
-    def refusal(self, req: Request) -> str:
-        """Why ``req`` can never run here; empty when it can. Pure query."""
-        return self.engine.refusal(req)
-
-    def submit(self, req: Request) -> None:
-        """``req`` joins this replica's queue."""
-        self.engine.scheduler.submit(req)
-        self.wake()
-
     def wake(self) -> None:
-        """The queue has changed: decide anew when a micro-batch is free, which may be now."""
+        """Something has changed: decide anew when a micro-batch is free, which may be now."""
         now_s = self.clock.now
         if self.is_idle:
             if self._alarm.time_s > now_s:
                 self._take_back(now_s)
                 self._alarm = self.clock.move(self._alarm, now_s, SCHEDULING)
-        elif self.engine.scheduler.arrival_matters():
+        else:
             moment_s = now_s - TIE * now_s
             boundary_s = next(one.end_s for one in self._passes if one.end_s >= moment_s)
             if boundary_s < self._alarm.time_s:
@@ -163,13 +144,17 @@ class PipelinedReplica:
 
     def _take_back(self, decision_s: float) -> None:
         """Forget the passes launched ahead that would start at or after the decision at ``decision_s``."""
+        ended: set[int] = set()
         flying: set[int] = set()
         kept = 0
         for one in self._passes:
-            if one.end_s > decision_s:
-                if one.batch.lane in flying or one.start_s >= decision_s:
-                    break
-                flying.add(one.batch.lane)
+            lane = one.batch.lane
+            if one.end_s <= decision_s:
+                ended.add(lane)
+            elif lane in flying or (lane in ended and one.start_s >= decision_s):
+                break
+            else:
+                flying.add(lane)
             kept += 1
         if kept < len(self._passes):
             del self._passes[kept:]

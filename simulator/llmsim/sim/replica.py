@@ -49,16 +49,18 @@ class Replica:
 
     def submit(self, req: Request) -> None:
         """``req`` joins this replica's queue."""
-        self.engine.scheduler.submit(req)
-        self.wake()
+        scheduler = self.engine.scheduler
+        scheduler.submit(req)
+        if self.is_idle or scheduler.arrival_matters():
+            self.wake()
 
     def wake(self) -> None:
-        """The queue has changed: decide anew at the next iteration boundary, or now when idle."""
+        """Something has changed: decide anew at the next iteration boundary, or now when idle."""
         run, now_s = self._run, self.clock.now
         if run is None:
             if self._alarm.time_s > now_s:
                 self._alarm = self.clock.move(self._alarm, now_s, SCHEDULING)
-        elif run.iterations > 1 and self.engine.scheduler.arrival_matters():
+        elif run.iterations > 1:
             boundary = run.iterations_until(now_s)
             if boundary < run.iterations:
                 run.iterations = boundary

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from llmsim.engine.kv.base import NoOptions
 from llmsim.engine.request import Request
+from llmsim.engine.scheduler import Scheduler
 from llmsim.sim.replica import Replica
 from llmsim.spec.base import Strict
 
@@ -69,7 +70,7 @@ class CentralQueue(Router):
 
     def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
         super().__init__(replicas, options)
-        shared = _SharedQueue(self._wake)
+        shared = _SharedQueue(self._head_changed)
         for replica in replicas:
             replica.engine.scheduler.waiting = shared
 
@@ -83,24 +84,37 @@ class CentralQueue(Router):
         return "" if "" in reasons else reasons[0]
 
     def submit(self, req: Request) -> None:
-        """``req`` joins the queue of all."""
+        """``req`` joins the queue of all: an idle replica, or whoever is first at a boundary, takes it."""
         self.replicas[0].engine.scheduler.submit(req)
-        self._wake()
-
-    def _wake(self) -> None:
-        """Tell an idle replica, or else all of them: whoever reaches an iteration boundary first takes it."""
         idle = next((replica for replica in self.replicas if replica.is_idle), None)
-        for replica in [idle] if idle else self.replicas:
-            replica.wake()
+        if idle:
+            idle.wake()
+        else:
+            self._wake(lambda scheduler: scheduler.arrival_matters())
+
+    def _head_changed(self) -> None:
+        """Replicas that had no room for the old head of the queue may have room for the new one."""
+        self._wake(lambda scheduler: scheduler.has_seat())
+
+    def _wake(self, concerns: Callable[[Scheduler], bool]) -> None:
+        for replica in self.replicas:
+            if concerns(replica.engine.scheduler):
+                replica.wake()
 
 
 class _SharedQueue(deque[Request]):
-    """A queue that tells when a preempted request comes back: another replica may have room for it."""
+    """A queue that tells when its head changes while something waits."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, head_changed: Callable[[], None]) -> None:
         super().__init__()
-        self._wake = wake
+        self._head_changed = head_changed
 
     def appendleft(self, req: Request) -> None:
         super().appendleft(req)
-        self._wake()
+        self._head_changed()
+
+    def popleft(self) -> Request:
+        req = super().popleft()
+        if self:
+            self._head_changed()
+        return req

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Turns a scenario's workload into requests: when they arrive, and how long they are."""

@@ -1,0 +1,182 @@
+"""The commands and their options. Everything slow is imported by the command that needs it."""
+
+# ruff: noqa: PLC0415  so that `llmsim --help` is instant
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+
+class _Commands(TyperGroup):
+    """Ends with the shell's exit code for Ctrl-C, wherever a command is when it comes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Simulate LLM serving: which accelerators, how many, at what cost, for a workload and its targets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+trace = typer.Typer(help="Look into a workload trace, or turn one format into another.", no_args_is_help=True)
+app.add_typer(trace, name="trace")
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key: fleet.replicas=2. Repeatable."),
+]
+Goodput = Annotated[
+    list[str] | None,
+    typer.Option(metavar="METRIC:MS", help="Targets as in vLLM: --goodput ttft:200 tpot:50."),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Seed of every random stream.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, alone on standard output.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Run a Python file that registers plug-ins."),
+]
+
+
+def _load_plugins(files: list[Path] | None) -> None:
+    from llmsim.plugins import load_plugin_file
+
+    for file in files or ():
+        load_plugin_file(file)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import llmsim
+
+        typer.echo(f"llmsim {llmsim.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    *,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a target is missed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """Simulate once, print the report, write the results."""
+    from llmsim.files.scenario_file import load_scenario
+
+    _load_plugins(plugin)
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+
+    from llmsim.cli.run import Output, run_scenario
+
+    raise typer.Exit(run_scenario(loaded, Output(directory=out, json=json, quiet=quiet), check=check))
+
+
+@app.command()
+def roofline(
+    scenario: ScenarioFile,
+    *,
+    batch: Annotated[int, typer.Option(min=0, metavar="B", help="Sequences that decode.")] = 1,
+    context: Annotated[int, typer.Option(min=0, metavar="C", help="Tokens each of them has cached.")] = 1024,
+    prefill: Annotated[int, typer.Option(min=0, metavar="P", help="New prompt tokens of one more sequence.")] = 0,
+    sets: Sets = None,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The op table of one iteration: FLOPs, bytes by class, bound, share of time."""
+    if batch + prefill == 0:
+        raise typer.BadParameter("an iteration needs sequences: give --batch or --prefill")
+    from llmsim.cli.roofline import Iteration, print_roofline
+    from llmsim.files.scenario_file import load_scenario
+
+    _load_plugins(plugin)
+    loaded = load_scenario(scenario, sets or ())
+    print_roofline(loaded, Iteration(batch, context, prefill), as_json=json)
+
+
+@app.command(name="list")
+def list_kind(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="What to list; leave out for the kinds there are.")
+    ] = "",
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """Accelerators, models, schedulers, routers and so on, with their sources."""
+    from llmsim.cli.listing import list_entries
+
+    _load_plugins(plugin)
+    list_entries(kind, as_json=json)
+
+
+@app.command()
+def schema(
+    section: Annotated[str, typer.Argument(metavar="[SECTION]", help="A part of it, such as engine.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print the JSON Schema, for editors.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Every scenario key with its type, unit, default and meaning."""
+    from llmsim.cli.schema import print_schema
+
+    _load_plugins(plugin)
+    print_schema(section, as_json=json)
+
+
+TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace: CSV or JSONL, also .gz.")]
+
+
+@trace.command()
+def info(file: TraceFile, *, json: AsJson = False) -> None:
+    """What a trace holds: format, rate, burstiness, lengths, rows left out and why."""
+    from llmsim.cli.trace import print_info
+
+    print_info(file, as_json=json)
+
+
+@trace.command()
+def convert(
+    file: TraceFile,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A .csv or .jsonl file, also .gz.")],
+    *,
+    json: AsJson = False,
+) -> None:
+    """Write a trace in the simulator's own format."""
+    from llmsim.cli.trace import convert as convert_file
+
+    convert_file(file, target, as_json=json)

@@ -1,0 +1,57 @@
+"""``llmsim list KIND``: what a scenario can name, and where each entry comes from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmsim import plugins
+from llmsim.errors import UserError
+from llmsim.files import listing
+from llmsim.registry import Registry, nearest
+
+POLICIES: dict[str, Registry[Any]] = {
+    "schedulers": plugins.SCHEDULERS,
+    "kv_caches": plugins.KV_CACHES,
+    "routers": plugins.ROUTERS,
+    "cost_models": plugins.COST_MODELS,
+}
+
+
+def list_entries(kind: str, *, as_json: bool) -> None:
+    """Prints the entries of ``kind``, or the kinds there are when it is empty."""
+    rows = _rows(kind)
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in rows[0] if rows else [f"no {kind}"]:
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for row in rows:
+        table.add_row(*map(Text, row.values()))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _rows(kind: str) -> list[dict[str, str]]:
+    """One row per entry, all with the same columns."""
+    kinds = sorted([*POLICIES, *listing.kinds()])
+    if not kind:
+        return [{"kind": name} for name in kinds]
+    if kind in POLICIES:
+        return [_policy(name, POLICIES[kind].get(name)) for name in POLICIES[kind].names()]
+    if kind in kinds:
+        return listing.rows(kind)
+    raise UserError(f"unknown kind '{kind}'; {nearest(kind, kinds)}", hint="`llmsim list` shows the kinds")
+
+
+def _policy(name: str, cls: type[Any]) -> dict[str, str]:
+    """A plug-in: what its docstring's first line says of it, and the module it comes from."""
+    options: Iterable[str] = getattr(getattr(cls, "Options", None), "model_fields", {})
+    meaning = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
+    return {"name": name, "options": ", ".join(options), "meaning": meaning, "source": cls.__module__}

@@ -1,0 +1,260 @@
+"""Contract suites for plug-ins: subclass one, name your class, and pytest proves it keeps the rules.
+
+    from llmsim.contracts import SchedulerContract
+    from my_package import MyScheduler
+
+    class TestMyScheduler(SchedulerContract):
+        scheduler = MyScheduler
+
+The rules are those the built-in policies are held to. A failure names the rule and the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from llmsim.engine.batch import Batch
+from llmsim.engine.kv.base import KVCache
+from llmsim.engine.kv.paged import Paged
+from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.request import Request
+from llmsim.engine.scheduler import Limits, Scheduler
+from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.measure.laws import check
+from llmsim.measure.records import STEP_COLUMNS, RunRecord, StepLog
+from llmsim.sim.play import A_LINE, make_engine, play
+from llmsim.sim.routers import Router
+
+RELATIVE = 1e-9
+"""Times from fast-forward and from stepping agree this closely."""
+
+
+def poisson_requests(
+    seed: int, count: int = 120, rate_per_s: float = 8.0, max_input: int = 600, max_output: int = 200
+) -> list[Request]:
+    """``count`` requests with Poisson arrivals and uniform lengths."""
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(1 / rate_per_s, count)).tolist()
+    inputs = rng.integers(1, max_input + 1, count).tolist()
+    outputs = rng.integers(1, max_output + 1, count).tolist()
+    return [Request(i, arrivals[i], inputs[i], outputs[i]) for i in range(count)]
+
+
+def outcome(record: RunRecord) -> list[tuple[Any, ...]]:
+    """What became of each request: bucket, preemptions, replica, and its times."""
+    return [
+        (r.id, r.status, r.preemptions, r.replica, r.scheduled_s, r.first_token_s, r.finish_s)
+        for r in record.requests
+    ]
+
+
+def require_same(left: Sequence[tuple[Any, ...]], right: Sequence[tuple[Any, ...]], rule: str) -> None:
+    """Raise AssertionError unless two outcomes agree: decisions exactly, times within ``RELATIVE``."""
+    for a, b in zip(left, right, strict=True):
+        same = a[:4] == b[:4] and np.allclose(a[4:], b[4:], rtol=RELATIVE, atol=0, equal_nan=True)
+        if not same:
+            raise AssertionError(f"{rule}: request {a[0]} differs: {a} and {b}")
+
+
+class SchedulerContract:
+    """What every scheduler promises, under plenty of KV memory and under pressure, alone and pipelined.
+
+    Attributes:
+        scheduler: The class under test, or a function of (limits, kv).
+        kv_caches: The KV caches to try it on.
+    """
+
+    scheduler: ClassVar[Callable[[Limits, KVCache], Scheduler]]
+    kv_caches: ClassVar[Sequence[Callable[[int, int, int], KVCache]]] = (Paged,)
+    settings: ClassVar[Sequence[tuple[int, int]]] = ((8000, 1), (1000, 1), (1000, 2))
+    """(tokens in the KV pool, pipeline stages). Requests are up to 800 tokens long."""
+
+    def _play(
+        self,
+        requests: Sequence[Request],
+        num_kv_tokens: int,
+        num_stages: int = 1,
+        *,
+        kv_cache: Callable[[int, int, int], KVCache] = Paged,
+        fast_forward: bool = True,
+        max_num_seqs: int = 64,
+        scheduler: Callable[[Limits, KVCache], Scheduler] | None = None,
+    ) -> RunRecord:
+        log = StepLog()
+        engine = make_engine(
+            0,
+            log,
+            scheduler or type(self).scheduler,
+            kv_cache=kv_cache,
+            num_kv_tokens=num_kv_tokens,
+            limits=Limits(max_num_seqs, 512, 900),
+            stages=[A_LINE] * num_stages,
+            fast_forward=fast_forward,
+        )
+        record = play(requests, [engine], log)
+        if engine.kv.free_blocks != engine.kv.num_blocks or engine.kv.num_sequences:
+            lost = engine.kv.num_blocks - engine.kv.free_blocks
+            raise AssertionError(f"blocks are conserved: {lost} still held, {engine.kv.num_sequences} sequences")
+        return record
+
+    def _runs(self, seed: int, **options: Any) -> Iterator[RunRecord]:
+        for kv_cache in self.kv_caches:
+            for tokens, stages in self.settings:
+                yield self._play(poisson_requests(seed), tokens, stages, kv_cache=kv_cache, **options)
+
+    def test_every_request_ends_in_one_bucket(self) -> None:
+        """L1, L2, L10: nothing is lost, no block leaks, what cannot fit is refused, the rest completes."""
+        for record in self._runs(1):
+            check(record)
+            left = [r.id for r in record.requests if r.status not in ("completed", "rejected")]
+            assert not left, f"L1: requests {left[:10]} never finished"
+
+    def test_fast_forward_equals_stepping(self) -> None:
+        """The oracle: the same decisions, the same times."""
+        for seed in (2, 3):
+            for fast, slow in zip(self._runs(seed), self._runs(seed, fast_forward=False), strict=True):
+                require_same(outcome(fast), outcome(slow), "fast-forward equals stepping")
+
+    def test_same_input_same_output(self) -> None:
+        """L5: no hidden state between runs, no randomness of its own."""
+        for first, second in zip(self._runs(4), self._runs(4), strict=True):
+            assert outcome(first) == outcome(second), "L5: two runs of the same requests differ"
+
+    def test_seats_are_respected(self) -> None:
+        """Never more sequences than ``max_num_seqs``."""
+        for record in self._runs(5, max_num_seqs=3):
+            most = record.steps.column("sequences").max()
+            assert most <= 3, f"max_num_seqs is 3, an iteration had {most:.0f} sequences"
+
+    def test_nothing_idles_while_it_could_run(self) -> None:
+        """L6: with an empty pool and work waiting, there is a plan, unless the policy declares waits."""
+        self._play(poisson_requests(6), 1000, scheduler=self._watched(_idle_with_work))
+
+    def test_no_oracle_knowledge(self) -> None:
+        """L7: until something finishes, longer outputs change nothing, unless the policy is an oracle."""
+        for kv_cache in self.kv_caches:
+            short, long = poisson_requests(7, rate_per_s=50.0), poisson_requests(7, rate_per_s=50.0)
+            for req in short:
+                req.output_tokens = 20 + req.output_tokens % 100
+            for a, b in zip(short, long, strict=True):
+                b.output_tokens = a.output_tokens + 50
+            engines = [self._play(r, 40_000, kv_cache=kv_cache, fast_forward=False) for r in (short, long)]
+            if _is_oracle(type(self).scheduler, kv_cache):
+                continue
+            before_s = min(r.finish_s for r in short)
+            rows = [_rows_before(record, before_s) for record in engines]
+            assert np.array_equal(rows[0], rows[1]), "L7: a decision changed with an output still to come"
+
+    def _watched(self, watch: Callable[[Scheduler, Batch, StepPlan | Wait | None], None]) -> Any:
+        """A maker of the scheduler under test whose every plan is shown to ``watch``."""
+
+        def make(limits: Limits, kv: KVCache) -> Scheduler:
+            scheduler = type(self).scheduler(limits, kv)
+            plan = scheduler.plan
+
+            def watched(batch: Batch, now_s: float) -> StepPlan | Wait | None:
+                answer = plan(batch, now_s)
+                watch(scheduler, batch, answer)
+                return answer
+
+            scheduler.plan = watched  # type: ignore[method-assign]
+            return scheduler
+
+        return make
+
+
+def _idle_with_work(scheduler: Scheduler, batch: Batch, answer: StepPlan | Wait | None) -> None:
+    if scheduler.waits or isinstance(answer, StepPlan):
+        return
+    if scheduler.waiting and not scheduler.kv.num_sequences:
+        raise AssertionError(f"L6: {len(scheduler.waiting)} requests wait, nothing runs, and there is no plan")
+
+
+def _is_oracle(scheduler: Any, kv_cache: Any) -> bool:
+    kv = kv_cache(4096, 16, 512)
+    return bool(kv.is_oracle or scheduler(Limits(), kv).is_oracle)
+
+
+def _rows_before(record: RunRecord, time_s: float) -> Any:
+    table = record.steps.table
+    start, duration = (STEP_COLUMNS.index(name) for name in ("start_s", "duration_s"))
+    return table[table[:, start] + table[:, duration] < time_s]
+
+
+class KVCacheContract(SchedulerContract):
+    """What every KV cache promises: the scheduler's rules with this cache under chunked prefill, and its own.
+
+    Attributes:
+        kv_cache: The class under test, or a function of (num_tokens, block_size, max_model_len).
+    """
+
+    scheduler = ChunkedPrefill
+    kv_cache: ClassVar[Callable[[int, int, int], KVCache]]
+
+    @property
+    def kv_caches(self) -> Sequence[Callable[[int, int, int], KVCache]]:  # type: ignore[override]
+        """The one cache under test."""
+        return (type(self).kv_cache,)
+
+    def test_reserve_and_release_balance(self) -> None:
+        """L2: what is given is what comes back; a failed reservation takes nothing."""
+        kv = type(self).kv_cache(4096, 16, 900)
+        held: list[Request] = []
+        for req in poisson_requests(8):
+            free = kv.free_blocks
+            if kv.reserve(req, req.input_tokens):
+                held.append(req)
+            else:
+                assert kv.free_blocks == free, "L2: a refused reservation took blocks"
+                kv.release(held.pop(0))
+            assert 0 <= kv.free_blocks <= kv.num_blocks, f"L2: {kv.free_blocks} of {kv.num_blocks} blocks free"
+        for req in held:
+            kv.release(req)
+        assert kv.free_blocks == kv.num_blocks, "L2: blocks leaked"
+
+
+class RouterContract:
+    """What every router promises.
+
+    Attributes:
+        router: The class under test.
+    """
+
+    router: ClassVar[type[Router]]
+
+    def _play(self, replicas: int, *, fast_forward: bool = True) -> RunRecord:
+        log = StepLog()
+        engines = [
+            make_engine(
+                i,
+                log,
+                ChunkedPrefill,
+                num_kv_tokens=1200,
+                limits=Limits(16, 512, 900),
+                fast_forward=fast_forward,
+            )
+            for i in range(replicas)
+        ]
+        return play(poisson_requests(9, rate_per_s=20.0), engines, log, router=type(self).router)
+
+    def test_every_request_ends_in_one_bucket(self) -> None:
+        """L1: a request is at one replica, and completes there or is refused."""
+        record = self._play(3)
+        check(record)
+        left = [r.id for r in record.requests if r.status not in ("completed", "rejected")]
+        assert not left, f"L1: requests {left[:10]} never finished"
+
+    def test_fast_forward_equals_stepping(self) -> None:
+        """Replicas that sleep through runs are seen as if they stepped."""
+        fast, slow = self._play(3), self._play(3, fast_forward=False)
+        require_same(outcome(fast), outcome(slow), "fast-forward equals stepping")
+
+    def test_one_replica_is_no_router(self) -> None:
+        """A fleet of one behind any router equals the single replica."""
+        log = StepLog()
+        engine = make_engine(0, log, ChunkedPrefill, num_kv_tokens=1200, limits=Limits(16, 512, 900))
+        alone = play(poisson_requests(9, rate_per_s=20.0), [engine], log)
+        assert outcome(self._play(1)) == outcome(alone), "a fleet of one differs from its replica"

@@ -1,0 +1,120 @@
+"""How an operator of a model becomes an operator with rates on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmsim.cost.efficiency import Efficiency
+from llmsim.cost.ops import CollectiveOp, ExpertsOp, Feature, GemmOp, Rate, StreamOp, Work
+from llmsim.cost.plan import Formats, ParallelPlan, compute_dtype
+from llmsim.spec.hardware import Accelerator
+from llmsim.spec.model import Gemm, ModelShape, MoEFFN
+
+SMS_IF_UNKNOWN = 108
+"""Multiprocessors of an A100."""
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What every rule of the lowering looks at."""
+
+    model: ModelShape
+    accelerator: Accelerator
+    plan: ParallelPlan
+    formats: Formats
+    efficiency: Efficiency
+    enforce_eager: bool
+
+    @property
+    def tp(self) -> int:
+        """Tensor-parallel degree."""
+        return self.plan.tensor_parallel_size
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Memory bandwidth of one device, datasheet."""
+        return self.accelerator.memory_bytes_per_s
+
+    @property
+    def graph_tokens(self) -> int:
+        """Largest batch that is replayed from a CUDA graph, in tokens."""
+        return 0 if self.enforce_eager else self.efficiency.launch.graph_tokens
+
+    @property
+    def peak_flops_per_s(self) -> float:
+        """The dense peak of unquantized products, and of attention."""
+        return compute_dtype(self.formats, "embedding", self.accelerator)[1]
+
+    def gemm(self, gemm: Gemm, layers: int, per: Feature = "tokens") -> GemmOp:
+        """One dense projection of ``layers`` layers."""
+        dtype, peak = compute_dtype(self.formats, gemm.role, self.accelerator)
+        fit = self.efficiency.gemm_for(dtype)
+        return GemmOp(
+            gemm.name,
+            layers * gemm.count,
+            per,
+            fit.floor_s,
+            self.efficiency.launch.eager_s,
+            self.graph_tokens if per == "tokens" else 0,
+            k=gemm.k,
+            columns=gemm.n,
+            weight_bytes=gemm.k * gemm.n * self.formats.weight_bytes(gemm.role),
+            activation_bytes_per_row=(gemm.k + gemm.n) * self.formats.activation_bytes,
+            flops_per_s=peak * fit.compute,
+            bytes_per_s=self.bytes_per_s * fit.memory,
+            num_sms=self.accelerator.num_sms or SMS_IF_UNKNOWN,
+            split=fit.split,
+        )
+
+    def experts(self, ffn: MoEFFN, layers: int) -> ExpertsOp:
+        """The routed experts of ``layers`` layers."""
+        gemms = ffn.expert_gemms(self.model.hidden_size, self.tp)
+        dtype, peak = compute_dtype(self.formats, "expert", self.accelerator)
+        fit = self.efficiency.experts_for(dtype)
+        weights = sum(gemm.k * gemm.n for gemm in gemms)
+        return ExpertsOp(
+            "routed_experts",
+            layers,
+            "tokens",
+            fit.floor_s,
+            self.efficiency.launch.eager_s,
+            self.graph_tokens,
+            num_experts=ffn.num_experts,
+            top_k=ffn.top_k,
+            flops_per_row=2.0 * weights,
+            expert_bytes=weights * self.formats.weight_bytes("expert"),
+            activation_bytes_per_row=sum(gemm.k + gemm.n for gemm in gemms) * self.formats.activation_bytes,
+            flops_per_s=peak * fit.compute,
+            bytes_per_s=self.bytes_per_s * fit.memory,
+            padding_rows=fit.padding_rows,
+        )
+
+    def stream(self, name: str, layers: int, each: Work, per: Feature = "tokens") -> StreamOp:
+        """An operator that moves bytes, ``each`` per count."""
+        fit = self.efficiency.elementwise
+        compute = self.peak_flops_per_s * self.efficiency.prefill.compute
+        return StreamOp(
+            name, layers, per, fit.floor_s, self.efficiency.launch.eager_s, self.graph_tokens,
+            each=each, flops_per_s=compute, bytes_per_s=self.bytes_per_s * fit.memory,
+        )  # fmt: skip
+
+    def elementwise(self, name: str, layers: int, numbers: float) -> StreamOp:
+        """An elementwise operator that moves ``numbers`` activations per token (F6, fused back-end)."""
+        return self.stream(name, layers, Work(activation_bytes=numbers * self.formats.activation_bytes))
+
+    def collective(
+        self, name: str, layers: int, numbers: float, rate: Rate, per: Feature = "tokens"
+    ) -> CollectiveOp:
+        """A collective over ``numbers`` activations per count; its floor is the rate's latency."""
+        each = numbers * self.formats.activation_bytes
+        graph_tokens = self.graph_tokens if per == "tokens" else 0
+        return CollectiveOp(
+            name,
+            layers,
+            per,
+            0.0,
+            self.efficiency.launch.eager_s,
+            graph_tokens,
+            message_bytes_each=each,
+            rate=rate,
+        )

@@ -1,0 +1,198 @@
+"""What fits in a device's memory, and how many KV blocks are left (F10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from llmsim.cost.footprint import activation_peak_bytes, block_bytes, stage_weight_bytes, state_bytes
+from llmsim.cost.plan import Formats, ParallelPlan, split_layers
+from llmsim.errors import DoesNotFitError, Problem
+from llmsim.spec.hardware import Accelerator
+from llmsim.spec.model import LayerGroup, ModelShape
+
+RUNTIME_BYTES = 0.25 * 2**30
+"""What libraries hold beside tensors once the engine has started (NCCL, cuBLAS workspaces).
+
+Source: the remainder in published vLLM block counts (Llama-2-7B: 7,463; CodeLlama-34B: 2,537; H100).
+"""
+
+UNLIMITED_BLOCKS = 1 << 40
+"""Blocks of a stage without attention: its sequences keep a state of fixed size."""
+
+LARGEST_SEARCH = 64
+"""Devices up to which a plan that fits is looked for."""
+
+
+@dataclass(frozen=True)
+class StageMemory:
+    """One device of one pipeline stage, in bytes.
+
+    Attributes:
+        budget_bytes: Utilisation × memory.
+        weight_bytes: Its shard of the tensors its stage holds.
+        activation_bytes: Peak of the largest batch.
+        state_bytes: Recurrent states of all sequences.
+        runtime_bytes: Driver, communication buffers, graphs.
+        block_bytes: One KV block of its layers.
+        num_blocks: Blocks that fit in what is left; negative when the weights alone do not fit.
+    """
+
+    stage: int
+    budget_bytes: float
+    weight_bytes: float
+    activation_bytes: float
+    state_bytes: float
+    runtime_bytes: float
+    block_bytes: float
+    num_blocks: int
+
+    @property
+    def kv_bytes(self) -> float:
+        """What is left for the KV cache; negative when the rest does not fit. Pure query."""
+        used = self.weight_bytes + self.activation_bytes + self.state_bytes + self.runtime_bytes
+        return self.budget_bytes - used
+
+    def in_words(self) -> str:
+        """The arithmetic of ``kv_bytes``, in GB. Pure query."""
+        parts = {
+            "weights": self.weight_bytes,
+            "activations": self.activation_bytes,
+            "recurrent states": self.state_bytes,
+            "runtime": self.runtime_bytes,
+        }
+        spent = " − ".join(f"{size / 1e9:.2f} GB {name}" for name, size in parts.items() if size)
+        return f"{self.budget_bytes / 1e9:.2f} GB usable − {spent} = {self.kv_bytes / 1e9:.2f} GB for KV"
+
+
+@dataclass(frozen=True)
+class KVCapacity:
+    """The KV pool of a replica: the smallest stage decides.
+
+    Attributes:
+        num_blocks: Blocks a replica can hand out.
+        block_size: Tokens in a block.
+        given: True when ``num_kv_tokens`` fixed the pool.
+    """
+
+    num_blocks: int
+    block_size: int
+    stages: Sequence[StageMemory]
+    given: bool = False
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens the pool holds. Pure query."""
+        return self.num_blocks * self.block_size
+
+    @property
+    def tightest(self) -> StageMemory:
+        """The stage that limits the pool. Pure query."""
+        return min(self.stages, key=lambda stage: (stage.num_blocks, stage.kv_bytes))
+
+
+def kv_capacity(
+    model: ModelShape,
+    accelerator: Accelerator,
+    plan: ParallelPlan,
+    formats: Formats,
+    *,
+    gpu_memory_utilization: float = 0.90,
+    block_size: int = 16,
+    max_num_seqs: int = 256,
+    max_num_batched_tokens: int = 2048,
+    min_tokens: int = 1,
+    num_kv_tokens: int | None = None,
+) -> KVCapacity:
+    """The KV pool of one replica, with its arithmetic. Pure query.
+
+    Args:
+        min_tokens: The pool must hold at least this many, e.g. one longest request.
+        num_kv_tokens: Fixes the pool instead of deriving it from memory; nothing is then refused.
+
+    Raises:
+        DoesNotFitError: ``min_tokens`` do not fit. The message has the arithmetic and the smallest plan
+            that fits.
+    """
+
+    demand = _Demand(gpu_memory_utilization, block_size, max_num_seqs, max_num_batched_tokens)
+    capacity = _capacity(model, accelerator, plan, formats, demand)
+    if num_kv_tokens is not None:
+        return replace(capacity, num_blocks=num_kv_tokens // block_size, given=True)
+    need = max(min_tokens, block_size)
+    if capacity.num_tokens >= need:
+        return capacity
+    fitting = (
+        p for p in _plans(model) if _capacity(model, accelerator, p, formats, demand).num_tokens >= need
+    )
+    raise DoesNotFitError(
+        Problem("", f"{model.name} on {accelerator.name}: {_shortfall(plan, capacity, need)}"),
+        hint=_remedy(next(fitting, None)),
+    )
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """The engine settings that decide how memory is shared out."""
+
+    gpu_memory_utilization: float
+    block_size: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+
+
+def _capacity(
+    model: ModelShape, accelerator: Accelerator, plan: ParallelPlan, formats: Formats, demand: _Demand, /
+) -> KVCapacity:
+    tp = plan.tensor_parallel_size
+    budget = demand.gpu_memory_utilization * accelerator.memory_bytes
+    activation = activation_peak_bytes(model, formats, tp, demand.max_num_batched_tokens, demand.max_num_seqs)
+    weights = stage_weight_bytes(model, plan, formats)
+    stages = []
+    for index, groups in enumerate(split_layers(model.layers, plan.pipeline_parallel_size)):
+        states = demand.max_num_seqs * state_bytes(groups, tp)
+        one = block_bytes(groups, formats, tp, demand.block_size)
+        left = budget - weights[index] - activation - states - RUNTIME_BYTES
+        blocks = int(left // one) if one else (UNLIMITED_BLOCKS if left >= 0 else -1)
+        stages.append(
+            StageMemory(index, budget, weights[index], activation, states, RUNTIME_BYTES, one, blocks)
+        )
+    return KVCapacity(min(stage.num_blocks for stage in stages), demand.block_size, stages)
+
+
+def _num_heads(group: LayerGroup) -> int:
+    """Query heads of a layer, which tensor parallelism deals out; 0 for a layer without attention."""
+    attention = getattr(group.mixer, "attention", group.mixer)
+    return getattr(attention, "num_heads", 0)
+
+
+def _plans(model: ModelShape) -> list[ParallelPlan]:
+    """Plans from few devices to many; at equal numbers tensor parallelism first, up to a node of 8."""
+    heads = [_num_heads(group) for group in model.layers]
+    degrees = [tp for tp in (1, 2, 4, 8) if all(count % tp == 0 for count in heads)]
+    stages = range(1, min(model.num_layers, LARGEST_SEARCH) + 1)
+    plans = [ParallelPlan(tp, pp) for tp in degrees for pp in stages if tp * pp <= LARGEST_SEARCH]
+    return sorted(plans, key=lambda plan: (plan.num_devices, plan.pipeline_parallel_size))
+
+
+def _shortfall(plan: ParallelPlan, capacity: KVCapacity, need_tokens: int) -> str:
+    tight = capacity.tightest
+    need_bytes = -(-need_tokens // capacity.block_size) * tight.block_bytes
+    where = f" of stage {tight.stage}" if plan.pipeline_parallel_size > 1 else ""
+    return (
+        f"does not fit with tensor_parallel_size {plan.tensor_parallel_size} and pipeline_parallel_size "
+        f"{plan.pipeline_parallel_size}. Each device{where} has {tight.in_words()}, and {need_tokens:,} "
+        f"tokens of KV cache take {need_bytes / 1e9:.2f} GB"
+    )
+
+
+def _remedy(plan: ParallelPlan | None) -> str:
+    if plan is None:
+        return (
+            f"nothing up to {LARGEST_SEARCH} devices would do: take a larger accelerator or smaller weights"
+        )
+    return (
+        f"the smallest plan that fits is tensor_parallel_size: {plan.tensor_parallel_size}, "
+        f"pipeline_parallel_size: {plan.pipeline_parallel_size}; a smaller max_model_len, quantization or "
+        "a higher gpu_memory_utilization may do as well"
+    )

@@ -1,0 +1,241 @@
+"""What pydantic found wrong, said in the words of the file: where, what was given, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from llmsim.errors import Problem
+from llmsim.files.yaml_text import Document, Place
+from llmsim.registry import nearest
+
+_MAPPING_TYPES = {
+    "model_type",
+    "model_attributes_type",
+    "dict_type",
+    "dict_attributes_type",
+    "dataclass_type",
+}
+_ABSENT = {"missing", "conflict"}
+"""Findings about a key that the file need not have."""
+
+_UNKNOWN_KEY = {"extra_forbidden", "invalid_key", "unexpected_keyword_argument"}
+
+
+class _Branch(NamedTuple):
+    """Which alternative of a union (``name``) of the value at ``place`` a fault was found under."""
+
+    place: Place
+    name: str
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """One of pydantic's findings, at a place of the file instead of one of the schema."""
+
+    place: Place
+    kind: str
+    message: str
+    context: dict[str, Any]
+    branch: _Branch | None = None
+
+
+def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
+    """Every problem of ``document`` that validation against ``model`` found, in plain words. Pure."""
+    keys = KnownKeys(model)
+    faults = _without_union_noise(_faults(error, document.value))
+    return [_problem(fault, document, keys) for fault in faults]
+
+
+def _faults(error: ValidationError, root: Any, prefix: tuple[str | int, ...] = ()) -> Iterator[_Fault]:
+    """Pydantic's findings one by one, those inside another validator's error included."""
+    for item in error.errors(include_url=False):
+        context = item.get("ctx", {})
+        loc = (*prefix, *item["loc"])
+        inner = context.get("error")
+        if isinstance(inner, ValidationError):
+            yield from _faults(inner, root, loc)
+            continue
+        place, branch = _in_file(loc, root, may_be_absent=item["type"] in _ABSENT)
+        yield _Fault(place, item["type"], item["msg"], context, branch)
+
+
+def _in_file(loc: Sequence[str | int], value: Any, *, may_be_absent: bool) -> tuple[Place, _Branch | None]:
+    """Where in the file ``loc`` is: pydantic puts names of union branches and tags between the keys."""
+    place: Place = ()
+    branch = None
+    tag_seen = False
+    for index, item in enumerate(loc):
+        last = index == len(loc) - 1
+        is_tag = isinstance(value, dict) and value.get("kind") == item and not tag_seen and not last
+        child = _child(value, item)
+        if child is not None and not is_tag:
+            place, value, tag_seen = (*place, child[0]), child[1], False
+        elif may_be_absent and last:
+            place = (*place, item)
+        elif is_tag:
+            tag_seen = True
+        elif branch is None and isinstance(item, str):
+            branch = _Branch(place, item)
+    return place, branch
+
+
+def _child(value: Any, item: str | int) -> tuple[str | int, Any] | None:
+    """(item, what ``value`` holds under it), or None when it holds nothing there."""
+    if isinstance(value, dict):
+        return next(((item, inner) for key, inner in value.items() if str(key) == str(item)), None)
+    if isinstance(value, list) and isinstance(item, int) and item < len(value):
+        return item, value[item]
+    return None
+
+
+def _without_union_noise(faults: Iterable[_Fault]) -> list[_Fault]:
+    """One story per union: of the alternatives tried, the one the file came closest to."""
+    result = []
+    for place, group in groupby(faults, key=lambda fault: fault.branch and fault.branch.place):
+        told = list(group)
+        result += told if place is None else _closest(place, told)
+    return result
+
+
+def _closest(place: Place, faults: list[_Fault]) -> list[_Fault]:
+    """The faults of the alternative that got furthest, or all of them told as one when none fits at all."""
+    branches = [list(group) for _, group in groupby(faults, key=lambda fault: fault.branch)]
+    fitting = [branch for branch in branches if not any(fault.place == place for fault in branch)]
+    if fitting:
+        return min(fitting, key=len)
+    right_type = [branch for branch in branches if not branch[0].kind.endswith("_type")]
+    if len(branches) == 1 or right_type:
+        return (right_type or branches)[0]
+    choices = [_expected(branch[0]) for branch in branches]
+    message = "Input should be " + " or ".join(dict.fromkeys(choices))
+    return [replace(faults[0], kind="union", message=message)]
+
+
+def _expected(fault: _Fault) -> str:
+    if fault.kind in _MAPPING_TYPES:
+        return "a mapping"
+    return fault.message.removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def _problem(fault: _Fault, document: Document, keys: KnownKeys) -> Problem:
+    """``fault`` as people read it."""
+    place = fault.place
+    if fault.kind == "union_tag_invalid":
+        place = (*place, "kind")
+    where = document.where(place, key=fault.kind in _UNKNOWN_KEY)
+    dotted = ".".join(map(str, place))
+    message = _message(fault, document.value, keys)
+    return Problem(where, f"{dotted}: {message}" if dotted else message)
+
+
+def _message(fault: _Fault, root: Any, keys: KnownKeys) -> str:
+    place, context = fault.place, fault.context
+    if fault.kind in _UNKNOWN_KEY:
+        return f"unknown key; {nearest(str(place[-1]), keys.at(place[:-1], root))}"
+    if fault.kind == "missing":
+        return "required, but missing"
+    if fault.kind == "union_tag_invalid":
+        known = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+        return f"unknown kind '{context['tag']}'; {nearest(context['tag'], known)}"
+    if fault.kind == "union_tag_not_found":
+        return f"needs a `kind`, one of: {', '.join(keys.kinds(place, root))}"
+    if fault.kind == "conflict":
+        return fault.message
+    value = _value_at(place, root)
+    return _plain(fault, value) + _given(value)
+
+
+def _plain(fault: _Fault, value: Any) -> str:
+    """Pydantic's message where it is plain enough, ours where it speaks of Python."""
+    if fault.kind in _MAPPING_TYPES:
+        return "Input should be a mapping of keys"
+    if fault.kind == "list_type":
+        return "Input should be a list"
+    if fault.kind == "bool_type":
+        return "Input should be true or false"
+    if fault.kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return f"Input should be a whole number: write {int(value)}"
+    if fault.kind == "literal_error" and isinstance(value, str):
+        known = [name.strip("'") for name in fault.context["expected"].replace(" or ", ", ").split(", ")]
+        return (
+            f"{fault.message}; {nearest(value, known)}"
+            if "did you" in nearest(value, known)
+            else fault.message
+        )
+    return fault.message.removeprefix("Value error, ")
+
+
+def _given(value: Any) -> str:
+    """`` (got …)``, unless that would be a whole block of the file."""
+    if isinstance(value, dict | list):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f" (got a {kind})"
+    names = {None: "nothing", True: "true", False: "false"}
+    shown = names[value] if value is None or isinstance(value, bool) else repr(value)
+    return f" (got {shown if len(shown) <= 60 else shown[:57] + '...'})"
+
+
+def _value_at(place: Place, value: Any) -> Any:
+    for item in place:
+        child = _child(value, item)
+        value = child[1] if child else None
+    return value
+
+
+class KnownKeys:
+    """The keys a model's JSON Schema allows at a place of a file."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._schema = model.model_json_schema()
+
+    def at(self, place: Place, root: Any) -> list[str]:
+        """The keys allowed in the mapping at ``place``, given what the file says its kinds are."""
+        return [key for node in self._nodes(place, root) for key in node.get("properties", {})]
+
+    def kinds(self, place: Place, root: Any) -> list[str]:
+        """The values ``kind`` may have in the mapping at ``place``."""
+        nodes = (node.get("properties", {}).get("kind", {}) for node in self._nodes(place, root))
+        return [
+            name for kind in nodes for name in kind.get("enum", [kind["const"]] if "const" in kind else [])
+        ]
+
+    def _nodes(self, place: Place, root: Any) -> list[dict[str, Any]]:
+        nodes = list(self._alternatives(self._schema, root))
+        for item in place:
+            child = _child(root, item)
+            root = child[1] if child else None
+            nodes = [found for node in nodes for found in self._step(node, item, root)]
+        return nodes
+
+    def _step(self, node: dict[str, Any], item: str | int, value: Any) -> Iterator[dict[str, Any]]:
+        """Where ``item`` leads from ``node``; a list that is written as its one item is stepped through."""
+        if isinstance(item, int):
+            inner = node.get("items")
+        else:
+            inner = node.get("properties", {}).get(item) or node.get("additionalProperties") or None
+        if inner:
+            yield from self._alternatives(inner, value)
+
+    def _alternatives(self, node: dict[str, Any], value: Any) -> Iterator[dict[str, Any]]:
+        """``node`` with references and unions resolved, without the kinds that ``value`` is not of."""
+        if "$ref" in node:
+            node = self._schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        choices = node.get("anyOf") or node.get("oneOf") or node.get("allOf")
+        if choices:
+            for choice in choices:
+                yield from self._alternatives(choice, value)
+        elif node.get("type") == "array" and isinstance(value, dict):
+            yield from self._alternatives(node["items"], value)
+        elif self._is_of_kind(node, value):
+            yield node
+
+    @staticmethod
+    def _is_of_kind(node: dict[str, Any], value: Any) -> bool:
+        kind = node.get("properties", {}).get("kind", {}).get("const")
+        given = value.get("kind") if isinstance(value, dict) else None
+        return kind is None or given is None or kind == given

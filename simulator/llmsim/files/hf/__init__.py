@@ -1,0 +1,1 @@
+"""Hugging Face ``config.json`` fields, one file per family of fields."""

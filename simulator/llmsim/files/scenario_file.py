@@ -1,0 +1,216 @@
+"""A scenario file, and what the command line changes of it, as a checked scenario; and back to a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from llmsim.errors import Problem, ScenarioError, UserError
+from llmsim.files import catalog
+from llmsim.files.changes import apply, read_changes
+from llmsim.files.explain import explain
+from llmsim.files.yaml_text import Document, Place, add_core_schema, read_yaml
+from llmsim.spec.model import ModelShape
+from llmsim.spec.scenario import Scenario, length_conflicts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LoadedScenario:
+    """A scenario that can be run.
+
+    Attributes:
+        scenario: What the file and the command line say; its paths are absolute.
+        path: The file.
+        base_dir: The directory relative paths start from.
+        model: The model's shape.
+    """
+
+    scenario: Scenario
+    path: Path
+    base_dir: Path
+    model: ModelShape
+
+
+def load_scenario(
+    path: Path | str, sets: Sequence[str] = (), *, seed: int | None = None, goodput: Sequence[str] = ()
+) -> LoadedScenario:
+    """The scenario in the file ``path``, checked against the schema and the catalogue.
+
+    Args:
+        path: A YAML file.
+        sets: Changes, each ``path.to.key=value`` with the value in YAML.
+        seed: Replaces ``simulation.seed``.
+        goodput: Targets as ``ttft:200``, in milliseconds; merged into ``slo``.
+
+    Raises:
+        ScenarioError: With every problem found in file and changes.
+    """
+    path = Path(path)
+    base_dir = path.parent.resolve()
+    document = _document(path)
+    for change in read_changes(sets, goodput, seed, document.problems):
+        apply(change, document)
+    document.value.setdefault("name", re.sub(r"[^\w.+-]+", "-", path.stem))
+    _make_paths_absolute(document.value, base_dir)
+    model = _catalogue_names(document, base_dir)
+    try:
+        scenario = Scenario.model_validate(document.value)
+    except ValidationError as error:
+        document.problems += explain(error, document, Scenario)
+    else:
+        _check_lengths(scenario, model, document)
+    if document.problems or model is None:
+        raise _error(document)
+    return LoadedScenario(scenario, path, base_dir, model)
+
+
+def _document(path: Path) -> Document:
+    """The file's content, a mapping. Raises ScenarioError when it is anything else."""
+    document = read_yaml(path)
+    if isinstance(document.value, dict):
+        return document
+    given = "is empty" if document.value is None else f"is a {type(document.value).__name__}"
+    given = given.replace("a str", "text").replace("a int", "a number").replace("a float", "a number")
+    message = f"{given}; a scenario is a mapping with at least `model:`, `fleet:` and `workload:`"
+    raise ScenarioError(
+        Problem(document.source, message), hint="`llmsim schema` lists every key with its unit"
+    )
+
+
+def _make_paths_absolute(value: dict[str, Any], base_dir: Path) -> None:
+    """Changes ``value``: file names in it start at the root, so that it means the same anywhere."""
+    model, workload = value.get("model"), value.get("workload")
+    if isinstance(model, str) and _is_path(model, base_dir):
+        value["model"] = model = {"path": model}
+    if isinstance(model, dict):
+        _make_absolute(model, "path", base_dir)
+    if isinstance(workload, dict):
+        _make_absolute(workload, "trace", base_dir)
+        if str(workload.get("profile")).endswith((".yaml", ".yml")):
+            _make_absolute(workload, "profile", base_dir)
+
+
+def _make_absolute(mapping: dict[str, Any], key: str, base_dir: Path) -> None:
+    if isinstance(mapping.get(key), str):
+        mapping[key] = os.path.normpath(base_dir / Path(mapping[key]).expanduser())
+
+
+def _is_path(name: str, base_dir: Path) -> bool:
+    return name.endswith((".json", ".yaml", ".yml")) or (base_dir / name / "config.json").is_file()
+
+
+def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
+    """The model, when its name is known; every unknown name and missing file becomes a problem."""
+    fleet = document.value.get("fleet")
+    pools = fleet if isinstance(fleet, list) else [fleet]
+    for index, pool in enumerate(pools):
+        name = pool.get("accelerator") if isinstance(pool, dict) else None
+        place: Place = (
+            ("fleet", index, "accelerator") if isinstance(fleet, list) else ("fleet", "accelerator")
+        )
+        if isinstance(name, str):
+            _look_up(place, document, catalog.accelerator, name)
+    _look_for_workload(document)
+    model = document.value.get("model")
+    asked = model if isinstance(model, dict) else {"name": model}
+    ref = asked.get("name") or asked.get("path")
+    if not isinstance(ref, str):
+        return None
+    return _look_up(("model",), document, catalog.model, ref, base_dir, asked.get("assume"))
+
+
+def _look_for_workload(document: Document) -> None:
+    """Add a problem when the workload's trace or profile does not exist."""
+    workload = document.value.get("workload")
+    if not isinstance(workload, dict):
+        return
+    profile, trace = workload.get("profile"), workload.get("trace")
+    if isinstance(profile, str) and not profile.endswith((".yaml", ".yml")):
+        _look_up(("workload", "profile"), document, catalog.workload_profile, profile)
+    for key, path in (("trace", trace), ("profile", profile)):
+        if isinstance(path, str) and Path(path).is_absolute() and not Path(path).is_file():
+            place = ("workload", key)
+            document.problems.append(Problem(document.where(place), f"workload.{key}: no such file: {path}"))
+
+
+def _look_up(place: Place, document: Document, find: Callable[..., T], *arguments: Any) -> T | None:
+    """What ``find`` finds; its problems become the document's, at ``place``."""
+    try:
+        return find(*arguments)
+    except UserError as error:
+        dotted = ".".join(map(str, place))
+        document.hint = document.hint or error.hint
+        document.problems += [
+            Problem(document.where(place), f"{dotted}: {problem}") for problem in error.problems
+        ]
+    return None
+
+
+def _check_lengths(scenario: Scenario, model: ModelShape | None, document: Document) -> None:
+    """Add a problem when a fixed length exceeds the model's own limit."""
+    if model is None or scenario.engine.max_model_len is not None:
+        return
+    for place, message in length_conflicts(
+        scenario.workload, model.max_position_embeddings, f"{model.name}'s limit"
+    ):
+        document.problems.append(Problem(document.where(place), f"{'.'.join(map(str, place))}: {message}"))
+
+
+def _error(document: Document) -> ScenarioError:
+    """All problems of ``document``, in the order of the file, and where to look things up."""
+    problems = sorted(set(document.problems), key=lambda problem: _order(problem, document))
+    section = problems[-1].message.partition(":")[0].partition(".")[0]
+    name = f" {section}" if section in Scenario.model_fields else ""
+    hint = f"`llmsim schema{name}` lists every key with its unit"
+    return ScenarioError(problems, hint=document.hint if len(problems) == 1 and document.hint else hint)
+
+
+def _order(problem: Problem, document: Document) -> tuple[bool, list[int]]:
+    in_file = problem.where.startswith(document.source)
+    rest = problem.where.removeprefix(document.source) if in_file else ""
+    return not in_file, [int(number) for number in rest.split(":") if number]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that YAML 1.1 or 1.2 would read as something else; writes no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+add_core_schema(_Dumper)
+
+
+def resolved_yaml(scenario: Scenario) -> str:
+    """``scenario`` as a file with every key present; reading it gives the same scenario."""
+    data = scenario.model_dump(mode="json")
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def scenario_sha256(scenario: Scenario) -> str:
+    """What identifies a scenario: the hash of its resolved form, with files by content instead of by path."""
+    data = scenario.model_dump(mode="json")
+    data["model"]["path"] = _content(data["model"]["path"])
+    for key in ("trace", "profile"):
+        data["workload"][key] = _content(data["workload"][key])
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: str | None) -> str | None:
+    """The hash of the file at ``path``; a name that is no file stands for itself."""
+    if path is None or not Path(path).is_file():
+        return path
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,159 @@
+"""What held the run back: a limit that requests waited for, else what the busy time went into."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from llmsim.cost.stage import StageCost
+from llmsim.measure.records import STEP_COLUMNS, RunRecord
+from llmsim.spec.scenario import Scenario
+from llmsim.spec.serving import Engine
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+INSTANTS = 400
+"""Moments of busy time looked at; a share is good to about one part in this many."""
+MOSTLY = 0.5
+QUEUE = 0.1
+"""Waiting requests count as a queue from this many per running one."""
+
+WORDS = {
+    "compute": "compute: arithmetic takes {share:.0%} of the busy time",
+    "memory": "memory bandwidth: reading weights and KV takes {share:.0%} of the busy time",
+    "network": "network: collectives take {share:.0%} of the busy time",
+    "host": "host: work between iterations takes {share:.0%} of the busy time",
+    "launch": "kernel launches: they take {share:.0%} of the busy time",
+    "other": "iterations: they fill the busy time, by a cost model without parts",
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the verdict needs of the rest of the summary.
+
+    Attributes:
+        busy_share: Share of the fleet's device time spent in iterations.
+        mean_running, mean_waiting: Time averages.
+        preemptions: Over the run.
+    """
+
+    busy_share: float
+    mean_running: float
+    mean_waiting: float
+    preemptions: int
+
+
+def bottleneck(record: RunRecord, scenario: Scenario, load: Load) -> tuple[str, dict[str, float]]:
+    """The verdict in words, and shares of the fleet's time by bound, ``idle`` included (sum 1).
+
+    A queue (a tenth as many waiting as running, or more) is explained first: by ``max_num_seqs``, by KV
+    blocks, or by a batch that nobody may join. Without one the verdict is ``arrivals`` when the fleet is
+    mostly idle, else the bound with the largest share.
+    """
+    shares = {bound: load.busy_share * share for bound, share in _busy_shares(record).items()}
+    shares["idle"] = 1.0 - load.busy_share
+    if load.mean_waiting > QUEUE * load.mean_running and (limit := _queue_limit(record, scenario, load)):
+        return limit, shares
+    if shares["idle"] > MOSTLY:
+        return f"arrivals: the fleet is idle {shares['idle']:.0%} of the time", shares
+    bound = max(shares.keys() - {"idle"}, key=lambda name: (shares[name], name))
+    return WORDS[bound].format(share=shares[bound] / load.busy_share), shares
+
+
+def _busy_shares(record: RunRecord) -> dict[str, float]:
+    """Shares of busy time by bound, from instants spread evenly over it."""
+    stages_of = {replica.index: replica.stages for replica in record.replicas}
+    shares: defaultdict[str, float] = defaultdict(float)
+    for row in _even_rows(record):
+        parts = _iteration_parts(stages_of[int(row["replica"])], row)
+        total = sum(parts.values())
+        for bound, seconds in parts.items():
+            shares[bound] += seconds / total if total else 0.0
+    total = sum(shares.values())
+    return {bound: shares[bound] / total for bound in sorted(shares)} if total else {"other": 1.0}
+
+
+def _even_rows(record: RunRecord) -> list[dict[str, float]]:
+    """The rows at ``INSTANTS`` evenly spaced moments of the busy time, as mappings."""
+    upto = np.cumsum(record.steps.column("duration_s"))
+    if not len(upto) or upto[-1] <= 0:
+        return []
+    moments = (np.arange(INSTANTS) + 0.5) / INSTANTS * upto[-1]
+    rows = np.minimum(np.searchsorted(upto, moments, side="right"), len(upto) - 1)
+    return [dict(zip(STEP_COLUMNS, cells, strict=True)) for cells in record.steps.table[rows].tolist()]
+
+
+def _iteration_parts(stages: Sequence[StageCost], row: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of one of the row's iterations by bound, over all stages.
+
+    A row has sums over its prefill chunks and its decoding sequences; they are taken to be alike.
+    """
+    iterations = max(1.0, row["iterations"])
+    prefilled = row["prefill_tokens"] > 0
+    chunks = round(row["sequences"] - row["decode_tokens"] / iterations) if prefilled else 0
+    decoding = round(row["sequences"]) - chunks
+    tokens = round((row["prefill_tokens"] + row["decode_tokens"]) / iterations + row["padded_tokens"])
+    parts: defaultdict[str, float] = defaultdict(float)
+
+    def add(seconds_of: Mapping[str, float], times: int = 1) -> None:
+        for bound, seconds in seconds_of.items():
+            parts[bound] += times * seconds
+
+    for stage in stages:
+        add(stage.bound_seconds(tokens, round(row["logit_rows"]), round(row["sequences"])))
+        if decoding > 0:
+            context = round(row["decode_kv_tokens"] / iterations / decoding) - 1
+            reads = [decoding * span.read(max(0, context)) for span in stage.spans]
+            add(stage.decode_bound_seconds(decoding, reads))
+        if chunks > 0:
+            size = max(1, (tokens - decoding) // chunks)
+            cached = max(0, round(row["prefill_pairs"] / (tokens - decoding) - (size + 1) / 2))
+            add(stage.chunk_bound_seconds(size, cached), times=chunks)
+    return parts
+
+
+def _queue_limit(record: RunRecord, scenario: Scenario, load: Load) -> str | None:
+    """Which limit the queue waits for, in words; None when it is the fleet's speed."""
+    steps = record.steps
+    queued = steps.column("waiting") > 0
+    seconds = np.where(queued, steps.column("duration_s"), 0.0)
+    if not seconds.sum():
+        return None
+    engines = _engines(record, scenario)
+    replicas = steps.column("replica").astype(np.int64)
+    tokens = (steps.column("prefill_tokens") + steps.column("decode_tokens")) / steps.column("iterations")
+    tokens += steps.column("padded_tokens")
+    seqs_full = steps.column("sequences") >= _by_replica(engines, "max_num_seqs")[replicas]
+    budget_full = tokens >= _by_replica(engines, "max_num_batched_tokens")[replicas]
+    if _share(seqs_full, seconds) > MOSTLY:
+        return f"max_num_seqs: requests wait while {int(steps.column('sequences').max())} sequences run"
+    if _share(seqs_full | budget_full, seconds) > MOSTLY:
+        return None
+    if all(engine.scheduler.kind == "static" for engine in engines.values()):
+        return "static batching: requests wait for the whole batch before them to end"
+    return f"KV capacity: requests wait for blocks ({load.preemptions} preemptions)"
+
+
+def _engines(record: RunRecord, scenario: Scenario) -> dict[int, Engine]:
+    """Each replica's engine settings, by replica index."""
+    pools = {pool.name: scenario.engine_of(pool) for pool in scenario.fleet}
+    return {replica.index: pools[replica.pool] for replica in record.replicas}
+
+
+def _by_replica(engines: Mapping[int, Engine], key: str) -> Floats:
+    """An engine setting as an array indexed by replica index."""
+    values = np.full(max(engines) + 1, np.inf)
+    for index, engine in engines.items():
+        values[index] = getattr(engine, key)
+    return values
+
+
+def _share(which: Bools, seconds: Floats) -> float:
+    """Share of ``seconds`` in the rows ``which`` marks."""
+    return float(seconds[which].sum() / seconds.sum())

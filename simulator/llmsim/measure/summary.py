@@ -1,0 +1,205 @@
+"""The summary of a run: every field of ``--json`` and ``summary.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from llmsim.measure import money
+from llmsim.measure.bottleneck import Load, bottleneck
+from llmsim.measure.describe import describe, ratio, thin_sample_note
+from llmsim.measure.gaps import GapPool, describe_gaps
+from llmsim.measure.records import RunRecord
+from llmsim.measure.requests import BUCKETS, Bools, RequestTable
+from llmsim.measure.saturation import Backlog
+from llmsim.measure.series import kv_intervals
+from llmsim.measure.slo import REQUEST_METRICS, attainment_by_metric, good
+from llmsim.measure.steady import steady_metrics, steady_window
+from llmsim.measure.stepwise import interval_averages
+from llmsim.spec.scenario import Scenario
+
+
+def summarise(
+    record: RunRecord, scenario: Scenario, *, sha256: str, version: str, table: RequestTable | None = None
+) -> dict[str, Any]:
+    """Every summary field of the run, ready for JSON: no nan, None for a metric without samples.
+
+    Latencies and throughputs are those of completed requests over ``duration``, from the first arrival
+    to the last completion, as ``vllm bench serve`` defines them. Keys come in a fixed order.
+
+    Args:
+        record: The run.
+        scenario: What was run; its targets and engine limits are read.
+        sha256: Of the resolved scenario.
+        version: Of this program.
+        table: The run's requests where the caller has them as columns already.
+    """
+    table = RequestTable.of(record) if table is None else table
+    first_s, last_s = table.window_s
+    duration_s = last_s - first_s
+    pool = GapPool.of(record.steps)
+    return {
+        **_counts(table, scenario, duration_s),
+        **_latencies(table, pool),
+        **_slo(table, scenario, pool),
+        **_occupancy(record, table, duration_s),
+        **_costs(record, table, duration_s),
+        "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
+        **_verdicts(record, scenario, table, duration_s),
+        "scenario_sha256": sha256,
+        "version": version,
+    }
+
+
+def _counts(table: RequestTable, scenario: Scenario, duration_s: float) -> dict[str, Any]:
+    """Buckets, tokens of completed requests, and throughputs."""
+    done = table.completed
+    input_tokens, output_tokens = (
+        int(column[done].sum(dtype=np.int64)) for column in (table.input_tokens, table.output_tokens)
+    )
+    met = good(table, scenario.slo)
+    return {
+        "offered": len(table),
+        **{bucket: int(table.is_status(bucket).sum()) for bucket in BUCKETS},
+        "total_input_tokens": input_tokens,
+        "total_output_tokens": output_tokens,
+        "duration": duration_s,
+        "request_throughput": ratio(int(done.sum()), duration_s),
+        "request_goodput": None if met is None else ratio(int(met.sum()), duration_s),
+        "output_throughput": ratio(output_tokens, duration_s),
+        "total_token_throughput": ratio(input_tokens + output_tokens, duration_s),
+    }
+
+
+def _latencies(table: RequestTable, pool: GapPool) -> dict[str, Any]:
+    ttft, tpot, e2el = (describe(name, getattr(table, name)[table.completed]) for name in REQUEST_METRICS)
+    return ttft | tpot | describe_gaps(pool) | e2el
+
+
+def _slo(table: RequestTable, scenario: Scenario, pool: GapPool) -> dict[str, Any]:
+    """Attainment, overall and by class; ``classes`` is empty unless requests have classes of their own."""
+    met = good(table, scenario.slo)
+    has_classes = table.class_names not in ((), ("default",))
+    return {
+        "slo_attainment": None if met is None else ratio(int(met.sum()), len(table)),
+        "slo_attainment_by_metric": attainment_by_metric(table, scenario.slo, pool),
+        "classes": {
+            name: _of_class(table, table.class_index == index, met)
+            for index, name in enumerate(table.class_names)
+            if has_classes
+        },
+    }
+
+
+def _of_class(table: RequestTable, members: Bools, met: Bools | None) -> dict[str, Any]:
+    offered, served = int(members.sum()), members & table.completed
+    metrics: dict[str, Any] = {
+        "offered": offered,
+        "completed": int(served.sum()),
+        "slo_attainment": None if met is None else ratio(int((members & met).sum()), offered),
+    }
+    for metric in REQUEST_METRICS:
+        metrics |= describe(metric, getattr(table, metric)[served])
+    return metrics
+
+
+def _occupancy(record: RunRecord, table: RequestTable, duration_s: float) -> dict[str, Any]:
+    """Iterations and how full they were.
+
+    ``mean_batch_size`` averages over iterations. ``mean_running`` and ``mean_waiting`` average over time,
+    by Little's law from the requests' own times: waiting until first scheduled, running from then until
+    the end, moments after a preemption included. ``num_kv_blocks`` counts the whole fleet.
+    """
+    iterations = record.steps.column("iterations")
+    total = float(iterations.sum())
+    return {
+        "preemptions": int(table.preemptions.sum(dtype=np.int64)),
+        "iterations": int(total),
+        "mean_batch_size": ratio(float(record.steps.column("sequences") @ iterations), total),
+        "mean_running": _mean_open(table, "wait_end_s", "leave_s"),
+        "mean_waiting": _mean_open(table, "arrival_s", "wait_end_s"),
+        "kv_cache_usage": _kv_cache_usage(record, table) if duration_s else {"mean": None, "max": None},
+        "num_kv_blocks": sum(replica.num_kv_blocks for replica in record.replicas),
+    }
+
+
+def _mean_open(table: RequestTable, start: str, end: str) -> float | None:
+    """Time average, over the run, of the requests between two of their times."""
+    first, last = table.window_s
+    inside = np.clip(getattr(table, end), first, last) - np.clip(getattr(table, start), first, last)
+    return ratio(float(inside.sum()), last - first)
+
+
+def _kv_cache_usage(record: RunRecord, table: RequestTable) -> dict[str, float | None]:
+    """Share of KV blocks held: over time and all replicas, and the fullest any replica ever was."""
+    held_from, blocks = kv_intervals(record)
+    ends = record.steps.column("start_s") + record.steps.column("duration_s")
+    held = interval_averages(held_from, ends, np.array(table.window_s), blocks)
+    sizes = np.zeros(max((replica.index for replica in record.replicas), default=-1) + 1)
+    for replica in record.replicas:
+        sizes[replica.index] = replica.num_kv_blocks
+    shares = blocks / np.maximum(sizes[record.steps.column("replica").astype(np.int64)], 1.0)
+    return {"mean": ratio(float(held[0]), float(sizes.sum())), "max": float(shares.max(initial=0.0))}
+
+
+def _verdicts(
+    record: RunRecord, scenario: Scenario, table: RequestTable, duration_s: float
+) -> dict[str, Any]:
+    """Saturation, steady state and bottleneck, and in ``notes`` what a reader has to know."""
+    partial = ["partial: the run was stopped before every request ended"] * record.interrupted
+    if not duration_s:
+        empty = dict.fromkeys(("saturation", "bottleneck", "bottleneck_shares", "steady_state"))
+        return {**empty, "notes": partial}
+    backlog = Backlog.of(table)
+    overloaded = backlog.saturation == "overloaded"
+    window = "the queue never stopped growing" if overloaded else steady_window(table)
+    words, shares = bottleneck(record, scenario, _load(record, table, duration_s))
+    notes = [
+        backlog.note(),
+        f"no steady window: {window}" if isinstance(window, str) else None,
+        thin_sample_note("every latency", 99, int(table.completed.sum())),
+    ]
+    return {
+        "saturation": backlog.saturation,
+        "bottleneck": words,
+        "bottleneck_shares": shares,
+        "steady_state": None if isinstance(window, str) else steady_metrics(table, scenario.slo, window),
+        "notes": partial + [note for note in notes if note],
+    }
+
+
+def _load(record: RunRecord, table: RequestTable, duration_s: float) -> Load:
+    return Load(
+        busy_share=_busy_share(record, duration_s),
+        mean_running=_mean_open(table, "wait_end_s", "leave_s") or 0.0,
+        mean_waiting=_mean_open(table, "arrival_s", "wait_end_s") or 0.0,
+        preemptions=int(table.preemptions.sum(dtype=np.int64)),
+    )
+
+
+def _busy_share(record: RunRecord, duration_s: float) -> float:
+    """Share of the fleet's device time spent in iterations."""
+    busy = money.busy_s(record, duration_s)
+    worked = sum(replica.num_accelerators * busy[replica.index] for replica in record.replicas)
+    return ratio(worked, money.accelerator_seconds(record, duration_s)) or 0.0
+
+
+def _costs(record: RunRecord, table: RequestTable, duration_s: float) -> dict[str, Any]:
+    output_tokens = int(table.output_tokens[table.completed].sum(dtype=np.int64))
+    usd = money.cost_usd(record, duration_s)
+    return {
+        "accelerator_seconds": money.accelerator_seconds(record, duration_s),
+        "cost_usd": usd,
+        "usd_per_million_output_tokens": money.usd_per_million_output_tokens(usd, output_tokens),
+        "energy_j": money.energy_j(record, duration_s),
+    }
+
+
+def _prefix_cache_hit_rate(table: RequestTable, scenario: Scenario) -> float | None:
+    """Share of prompt tokens that a cache held; None while prefix caching is off everywhere."""
+    if not any(scenario.engine_of(pool).enable_prefix_caching for pool in scenario.fleet):
+        return None
+    return ratio(
+        int(table.cached_tokens[table.completed].sum()), int(table.input_tokens[table.completed].sum())
+    )

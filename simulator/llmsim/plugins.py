@@ -1,0 +1,84 @@
+"""The kinds of plug-in a scenario names, and where the built-in ones live.
+
+Each class may carry ``Options``, a strict model of the keys a scenario may give beside ``kind``.
+Naming a plug-in imports it; listing names imports nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from llmsim.errors import Problem, UserError
+from llmsim.registry import Registry
+
+SCHEDULERS: Registry[Any] = Registry(
+    "scheduler",
+    {
+        "static": "llmsim.engine.schedulers.static:Static",
+        "orca": "llmsim.engine.schedulers.orca:Orca",
+        "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
+        "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
+    },
+    group="llmsim.schedulers",
+)
+
+KV_CACHES: Registry[Any] = Registry(
+    "KV cache",
+    {
+        "contiguous_max": "llmsim.engine.kv.contiguous:ContiguousMax",
+        "buddy": "llmsim.engine.kv.buddy:Buddy",
+        "paged": "llmsim.engine.kv.paged:Paged",
+        "token": "llmsim.engine.kv.paged:Token",
+    },
+    group="llmsim.kv_caches",
+)
+
+ROUTERS: Registry[Any] = Registry(
+    "router",
+    {
+        "round_robin": "llmsim.sim.routers:RoundRobin",
+        "least_requests": "llmsim.sim.routers:LeastRequests",
+        "central_queue": "llmsim.sim.routers:CentralQueue",
+    },
+    group="llmsim.routers",
+)
+
+COST_MODELS: Registry[Any] = Registry(
+    "cost model",
+    {
+        "roofline": "llmsim.cost.roofline:RooflineCost",
+        "linear": "llmsim.cost.linear:LinearCost",
+    },
+    group="llmsim.cost_models",
+)
+
+
+def load_plugin_file(path: Path) -> None:
+    """Runs a Python file, so that it may register classes of its own.
+
+    Raises:
+        UserError: There is no such file, or running it fails; the message says in which line.
+    """
+    if not path.is_file():
+        raise UserError(Problem(str(path), "no such plug-in file"))
+    name = f"llmsim_plugin_{path.stem}"
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+    except Exception as error:
+        raise UserError(
+            Problem(f"{path}:{_line(error, path)}", f"{type(error).__name__}: {error}")
+        ) from error
+
+
+def _line(error: Exception, path: Path) -> int:
+    """The line of ``path`` that ``error`` comes from."""
+    if isinstance(error, SyntaxError):
+        return error.lineno or 1
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return (frames[-1].lineno or 1) if frames else 1

@@ -1,0 +1,114 @@
+"""What a run took as given, each with its source, so that the reader can doubt it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from llmsim.cost.memory import UNLIMITED_BLOCKS
+from llmsim.files import catalog
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.measure.records import ReplicaRecord, RunRecord
+from llmsim.report.facts import Fact
+from llmsim.report.format import dollars, figures
+from llmsim.spec.hardware import Accelerator
+from llmsim.spec.model import ModelShape
+from llmsim.spec.scenario import Scenario
+from llmsim.spec.serving import Pool
+from llmsim.units import format_bytes, format_si
+
+
+def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
+    """What the run took as given, each with its source."""
+    facts = [_model(loaded.model), _workload(record, loaded.scenario)]
+    pools = _pools(record)
+    for replica, num_replicas in pools:
+        prefix = f"{replica.pool}: " if len(pools) > 1 else ""
+        facts += [
+            fact._replace(label=prefix + fact.label) for fact in _pool_facts(replica, num_replicas, loaded)
+        ]
+    return facts
+
+
+def _model(shape: ModelShape) -> Fact:
+    parameters = shape.parameters()
+    size = f"{parameters / 1e9:,.2f} billion" if parameters >= 1e8 else f"{parameters:,}"
+    return Fact("Model", f"{shape.name}, {size} parameters, {shape.dtype}", shape.source)
+
+
+def _workload(record: RunRecord, scenario: Scenario) -> Fact:
+    """How requests arrive, and their mean lengths as offered; the trace or profile they come from."""
+    workload = scenario.workload
+    options = workload.arrival.model_dump(exclude={"kind"}, exclude_none=True)
+    arrivals = " ".join([workload.arrival.kind, *(f"{key} {value:,g}" for key, value in options.items())])
+    offered = max(1, len(record.requests))
+    input_tokens = sum(request.input_tokens for request in record.requests) / offered
+    output_tokens = sum(request.output_tokens for request in record.requests) / offered
+    lengths = f"{figures(input_tokens)} input and {figures(output_tokens)} output tokens on average"
+    source = Path(workload.trace).name if workload.trace else workload.profile or ""
+    return Fact("Workload", f"{arrivals}; {lengths}; seed {scenario.simulation.seed}", source)
+
+
+def _pools(record: RunRecord) -> list[tuple[ReplicaRecord, int]]:
+    """The first replica of each pool, and how many there are."""
+    counts = Counter(replica.pool for replica in record.replicas)
+    firsts: dict[str, ReplicaRecord] = {}
+    for replica in record.replicas:
+        firsts.setdefault(replica.pool, replica)
+    return [(replica, counts[pool]) for pool, replica in firsts.items()]
+
+
+def _pool_facts(replica: ReplicaRecord, num_replicas: int, loaded: LoadedScenario) -> list[Fact]:
+    pool = next(pool for pool in loaded.scenario.fleet if pool.name == replica.pool)
+    engine = loaded.scenario.engine_of(pool)
+    plan = f"TP {pool.tensor_parallel_size}, PP {pool.pipeline_parallel_size}"
+    policy = f"{engine.scheduler.kind}, at most {engine.max_num_seqs:,} sequences"
+    budget = f"{engine.max_num_batched_tokens:,} new tokens an iteration"
+    return [
+        Fact("Fleet", f"{num_replicas} × ({replica.num_accelerators} × {replica.accelerator}, {plan})"),
+        _accelerator(replica),
+        Fact("Engine", f"{policy} and {budget}"),
+        Fact("KV pool", f"{engine.kv_cache.kind}, {_blocks(replica)}", replica.kv_arithmetic),
+        _cost_model(replica, pool),
+        _price(replica, pool),
+    ]
+
+
+def _blocks(replica: ReplicaRecord) -> str:
+    if replica.num_kv_blocks >= UNLIMITED_BLOCKS:
+        return "no limit: the model keeps a state of fixed size"
+    tokens = replica.num_kv_blocks * replica.block_size
+    return f"{replica.num_kv_blocks:,} blocks × {replica.block_size:,} = {tokens:,} tokens a replica"
+
+
+def _cost_model(replica: ReplicaRecord, pool: Pool) -> Fact:
+    """A cost model without a provenance of its own has its constants from the scenario."""
+    known = dict.fromkeys(getattr(stage, "provenance", "") for stage in replica.stages)
+    return Fact(
+        "Cost model",
+        pool.cost_model.kind,
+        "; ".join(text for text in known if text) or "as the scenario sets it",
+    )
+
+
+def _accelerator(replica: ReplicaRecord) -> Fact:
+    device = catalog.accelerator(replica.accelerator)
+    memory = f"{format_bytes(device.memory_bytes)} at {format_si(device.memory_bytes_per_s, 'B/s')}"
+    peak = device.peaks.get("bf16")
+    compute = f", {format_si(peak, 'FLOP/s')} dense bf16" if peak else ""
+    return Fact("Accelerator", f"{memory}{compute}", _citation(device, "memory_bytes_per_s"))
+
+
+def _citation(device: Accelerator, field: str) -> str:
+    cited = device.sources().get(field)
+    return "" if cited is None else cited.citation + (" (unverified)" if cited.unverified else "")
+
+
+def _price(replica: ReplicaRecord, pool: Pool) -> Fact:
+    if replica.usd_per_hour is None:
+        return Fact("Price", "unknown", "give the pool usd_per_hour to have costs")
+    source = "the pool's usd_per_hour"
+    if pool.usd_per_hour is None:
+        source = _citation(catalog.accelerator(replica.accelerator), "usd_per_hour")
+    each = replica.usd_per_hour / replica.num_accelerators
+    return Fact("Price", f"{dollars(each)} an hour for each accelerator", source)

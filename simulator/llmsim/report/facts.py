@@ -1,0 +1,131 @@
+"""What a report states beside its verdict: where requests ended, what was delivered and what it took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from llmsim.measure.records import RunRecord
+from llmsim.measure.requests import BUCKETS
+from llmsim.report.format import dollars, energy, figures, percent, seconds
+from llmsim.report.verdict import METRICS, SATURATION
+
+STATISTICS = {"mean": "mean", "p50": "P50", "p90": "P90", "p95": "P95", "p99": "P99"}
+"""Prefix in the summary to column heading of the latency table."""
+
+
+class Fact(NamedTuple):
+    """A line of a report: what, how much, and where that comes from ('' when it was computed)."""
+
+    label: str
+    value: str
+    source: str = ""
+
+
+def latency_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """The latency table in milliseconds: (metric, one text per entry of :data:`STATISTICS`)."""
+    return [
+        (name, [figures(summary[f"{prefix}_{metric}"]) for prefix in STATISTICS])
+        for metric, name in METRICS.items()
+    ]
+
+
+def subtitle(record: RunRecord, model: str) -> str:
+    """Model and fleet in a line: ``llama-3.1-8b on 2 × h100-sxm``."""
+    devices: Counter[str] = Counter()
+    for replica in record.replicas:
+        devices[replica.accelerator] += replica.num_accelerators
+    return f"{model} on {' and '.join(f'{number} × {name}' for name, number in devices.items())}"
+
+
+def bottleneck(summary: Mapping[str, Any]) -> str:
+    """What bounded the run, in words."""
+    return str(summary["bottleneck"] or "unknown")
+
+
+def saturation(summary: Mapping[str, Any]) -> str:
+    """The saturation class and what it means."""
+    name = summary["saturation"]
+    return f"{name}: {SATURATION[name]}" if name in SATURATION else "unknown: the run took no time"
+
+
+def reasons(record: RunRecord) -> dict[str, Counter[str]]:
+    """Why requests did not complete: bucket to reason to number of requests."""
+    found: dict[str, Counter[str]] = {bucket: Counter() for bucket in BUCKETS if bucket != "completed"}
+    for request in record.requests:
+        if request.status in found:
+            found[request.status][request.reason] += 1
+    return {bucket: counts for bucket, counts in found.items() if counts}
+
+
+def _most_frequent(counts: Counter[str]) -> str:
+    """The reasons in words, the rare ones counted only."""
+    named = [f"{number:,} × {reason}" for reason, number in counts.most_common(3) if reason]
+    if len(counts) > 3:
+        named.append(f"{len(counts) - 3:,} reasons more")
+    return "; ".join(named)
+
+
+def request_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
+    """Where the requests ended: one fact per bucket that is not empty, with its reasons."""
+    facts = [Fact("Offered", f"{summary['offered']:,}"), Fact("Completed", f"{summary['completed']:,}")]
+    for bucket, counts in reasons(record).items():
+        facts.append(Fact(bucket.capitalize(), f"{counts.total():,}", _most_frequent(counts)))
+    facts += [
+        Fact("Not offered", f"{number:,} trace rows", why)
+        for why, number in record.skipped_trace_rows.items()
+    ]
+    return facts + [_class_fact(name, of_class) for name, of_class in summary["classes"].items()]
+
+
+def _class_fact(name: str, of_class: Mapping[str, Any]) -> Fact:
+    served = f"{of_class['completed']:,} of {of_class['offered']:,} completed"
+    attained = f"{percent(of_class['slo_attainment'])} meet their targets"
+    return Fact(f"Class {name}", f"{served}, {attained}; TTFT P99 {figures(of_class['p99_ttft_ms'])} ms")
+
+
+def use_facts(summary: Mapping[str, Any]) -> list[Fact]:
+    """What the run delivered and what that took."""
+    facts = [
+        Fact(
+            "Throughput",
+            f"{figures(summary['request_throughput'])} requests/s, "
+            f"{figures(summary['output_throughput'])} output tokens/s, "
+            f"{figures(summary['total_token_throughput'])} tokens/s in all",
+        ),
+        Fact(
+            "Batch",
+            f"{figures(summary['mean_batch_size'])} sequences an iteration; on average "
+            f"{figures(summary['mean_running'])} running and {figures(summary['mean_waiting'])} waiting",
+        ),
+        Fact(
+            "KV cache",
+            f"{percent(summary['kv_cache_usage']['mean'])} used on average, "
+            f"{percent(summary['kv_cache_usage']['max'])} at most; {summary['preemptions']:,} preemptions",
+        ),
+    ]
+    hit_rate = summary["prefix_cache_hit_rate"]
+    if hit_rate is not None:
+        facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
+    return [*facts, _cost(summary), Fact("Energy", energy(summary["energy_j"]))]
+
+
+def _cost(summary: Mapping[str, Any]) -> Fact:
+    each = f"{dollars(summary['usd_per_million_output_tokens'])} per million output tokens"
+    held = f"{seconds(summary['accelerator_seconds'])} of accelerator time"
+    return Fact("Cost", f"{dollars(summary['cost_usd'])}, {each}; {held}")
+
+
+def steady_fact(summary: Mapping[str, Any]) -> Fact:
+    """The steady window and its headline figures."""
+    steady = summary["steady_state"]
+    if not steady:
+        return Fact("Steady state", "none found; every figure covers the whole run")
+    limits = f"{seconds(steady['start_s'])} to {seconds(steady['end_s'])}"
+    tails = ", ".join(
+        f"{name} P99 {figures(steady[f'p99_{metric}'])} ms"
+        for metric, name in METRICS.items()
+        if steady.get(f"p99_{metric}") is not None
+    )
+    return Fact("Steady state", f"{limits}: {tails or 'no request completed in it'}")

@@ -1,0 +1,158 @@
+"""``report.html``: one file that opens anywhere, offline, and loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.measure.records import RunRecord
+from llmsim.measure.requests import RequestTable
+from llmsim.report import facts
+from llmsim.report.assumptions import assumptions
+from llmsim.report.facts import Fact
+from llmsim.report.format import dollars, figures, percent
+from llmsim.report.plots import plot_data
+from llmsim.report.verdict import Verdict, verdict
+
+
+def page(
+    summary: Mapping[str, Any], record: RunRecord, loaded: LoadedScenario, resolved: str, table: RequestTable
+) -> str:
+    """The report of one run as HTML. Everything a user wrote is escaped; a policy forbids any request.
+
+    Args:
+        summary: The summary dict (interface.md, "Summary").
+        record: What the run left behind.
+        loaded: The scenario and where it was read from.
+        resolved: The scenario in full, as YAML.
+        table: The run's requests as columns.
+    """
+    judged = verdict(summary, loaded.scenario.slo)
+    data = plot_data(summary, record, loaded.scenario.slo, table)
+    style, script = _asset("page.css"), _asset("ticks.js") + _asset("page.js")
+    return Template(_asset("page.html")).substitute(
+        title=escape(loaded.scenario.name),
+        subtitle=escape(facts.subtitle(record, loaded.model.name)),
+        verdict=_verdict(judged, summary),
+        tiles=_tiles(summary, judged),
+        notes=_notes(summary["notes"]),
+        distributions="".join(_figure(spec, bool(spec["x"])) for spec in data["distributions"]),
+        latency=_latency(summary),
+        time_about=escape(_about_time(data, summary)),
+        times="".join(_figure(spec, True) for spec in data["times"]),
+        use=_facts(
+            [*facts.request_facts(summary, record), *facts.use_facts(summary), facts.steady_fact(summary)]
+        ),
+        assumptions=_facts(assumptions(record, loaded)),
+        scenario=escape(resolved),
+        version=escape(str(summary["version"])),
+        sha256=escape(str(summary["scenario_sha256"])[:12]),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        data=_embedded(data),
+    )
+
+
+def _asset(name: str) -> str:
+    return files("llmsim.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What a content security policy calls an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _embedded(data: Mapping[str, Any]) -> str:
+    """JSON that no text in it can end early: ``<`` is written as an escape."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _verdict(judged: Verdict, summary: Mapping[str, Any]) -> str:
+    checks = "".join(
+        f'<tr><th scope="row">{escape(check.title())}</th><td>{_bar(check.share, check.is_met)}</td>'
+        f"<td>{percent(check.share)}</td><td>{escape(check.margin())}</td></tr>"
+        for check in judged.checks
+    )
+    table = f'<div class="scroll"><table class="checks">{checks}</table></div>' if checks else ""
+    return (
+        f'<section class="verdict {judged.status}"><p class="word">{judged.word}</p>'
+        f"<p>{escape(judged.sentence[:1].upper() + judged.sentence[1:])}</p>{table}"
+        f"<p><b>Load</b> {escape(facts.saturation(summary))}</p>"
+        f"<p><b>Bottleneck</b> {escape(facts.bottleneck(summary))}</p></section>"
+    )
+
+
+def _bar(share: float | None, is_met: bool) -> str:
+    width = 100 * (share or 0)
+    return (
+        f'<svg class="bar{"" if is_met else " missed"}" viewBox="0 0 100 6" preserveAspectRatio="none" '
+        f'aria-hidden="true"><rect width="{width:.1f}" height="6"/></svg>'
+    )
+
+
+def _tiles(summary: Mapping[str, Any], judged: Verdict) -> str:
+    tiles = {
+        "requests served per second": figures(summary["request_throughput"]),
+        "output tokens per second": figures(summary["output_throughput"]),
+        "ms to the first token, P99": figures(summary["p99_ttft_ms"]),
+        "ms per output token, P99": figures(summary["p99_tpot_ms"]),
+        "of requests within the SLO": percent(summary["slo_attainment"] if judged.checks else None),
+        "per million output tokens": dollars(summary["usd_per_million_output_tokens"]),
+    }
+    body = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles.items())
+    return f'<dl class="tiles">{body}</dl>'
+
+
+def _notes(notes: list[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
+
+
+def _figure(spec: Mapping[str, Any], has_samples: bool) -> str:
+    """A plot's frame; ``page.js`` fills it, or it says that there is nothing to draw."""
+    host = f'<div class="host{"" if has_samples else " empty"}" id="plot-{spec["id"]}">'
+    inside = "" if has_samples else f"<p>No samples: the run has no {escape(spec['of'])}.</p>"
+    return (
+        f'<figure><header><h3>{escape(spec["title"])}</h3><div class="legend"></div></header>'
+        f"{host}{inside}</div><figcaption>{escape(spec['caption'])}</figcaption></figure>"
+    )
+
+
+def _about_time(data: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    if not data["times"]:
+        return "The run took no time: there is nothing to show."
+    shaded = " The steady state is shaded." if summary["steady_state"] else ""
+    return f"Averages over equal intervals of simulated time, all replicas together.{shaded}"
+
+
+def _latency(summary: Mapping[str, Any]) -> str:
+    heads = "".join(f'<th scope="col">{name}</th>' for name in facts.STATISTICS.values())
+    rows = "".join(
+        f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{value}</td>" for value in values) + "</tr>"
+        for name, values in facts.latency_rows(summary)
+    )
+    return (
+        '<h3 class="over">In milliseconds, over the whole run</h3><div class="scroll"><table class="numbers">'
+        f"<thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _facts(rows: Iterable[Fact]) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{escape(label)}</th><td>{escape(value)}{_source(source)}</td></tr>'
+        for label, value, source in rows
+    )
+    return f'<table class="facts"><tbody>{body}</tbody></table>'
+
+
+def _source(text: str) -> str:
+    return f' <span class="source">{escape(text)}</span>' if text else ""

@@ -1,0 +1,141 @@
+"""A run's results as files, each whole or not there at all, and the same bytes for the same run."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from llmsim.errors import OutputError
+from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
+from llmsim.measure.records import RunRecord
+from llmsim.measure.requests import RequestTable
+from llmsim.report.html import page
+from llmsim.report.tables import Columns, request_columns, step_columns
+from llmsim.report.timeline import timeline
+
+PARTIAL = ".partial"
+HINT = "choose another directory with --out"
+
+Fill = Callable[[IO[bytes]], object]
+
+
+def summary_json(summary: Mapping[str, Any]) -> str:
+    """The summary as JSON: its own order, floats so that they read back exactly, one key a line."""
+    return json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def prepare_directory(out: Path, sha256: str) -> None:
+    """``out`` exists, can be written, and is empty or holds results of scenario ``sha256``.
+
+    Raises:
+        OutputError: It cannot be made or written, or holds something else.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        others = [path.name for path in out.iterdir() if not path.name.endswith(PARTIAL)]
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {_reason(error)}", hint=HINT) from None
+    if not others:
+        return
+    if "summary.json" not in others:
+        raise OutputError(
+            f"{out}: not empty, and not a results directory (holds {sorted(others)[0]})", hint=HINT
+        )
+    if _scenario_of(out / "summary.json") != sha256:
+        raise OutputError(f"{out}: holds the results of another scenario", hint=HINT)
+
+
+def _scenario_of(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["scenario_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_results(
+    directory: Path,
+    record: RunRecord,
+    summary: Mapping[str, Any],
+    loaded: LoadedScenario,
+    run_info: Mapping[str, Any],
+) -> list[Path]:
+    """Every file of interface.md's "Results directory"; returns their paths.
+
+    Args:
+        directory: Made ready by :func:`prepare_directory`.
+        record: What the run left behind.
+        summary: Its summary.
+        loaded: The scenario and where it was read from.
+        run_info: What depends on the machine; the only file that differs between equal runs.
+
+    Raises:
+        OutputError: A file could not be written (disk full, no permission).
+    """
+    resolved = resolved_yaml(loaded.scenario)
+    table = RequestTable.of(record)
+    suffix, write_table = ("parquet", _parquet) if find_spec("pyarrow") else ("csv.gz", _csv)
+    files: dict[str, Fill] = {
+        "summary.json": _text(summary_json(summary)),
+        "scenario.yaml": _text(resolved),
+        f"requests.{suffix}": lambda file: write_table(request_columns(table, loaded.scenario.slo), file),
+        f"steps.{suffix}": lambda file: write_table(step_columns(record), file),
+        "report.html": _text(page(summary, record, loaded, resolved, table)),
+        "timeline.json.gz": lambda file: _gzip(timeline(record), file),
+        "run_info.json": _text(summary_json(run_info)),
+    }
+    return [_write(directory / name, fill) for name, fill in files.items()]
+
+
+def _write(path: Path, fill: Fill) -> Path:
+    """``path`` holds what ``fill`` writes, or is as it was before."""
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb") as file:
+            fill(file)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {_reason(error)}", hint=HINT) from None
+    return path
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _text(content: str) -> Fill:
+    return lambda file: file.write(content.encode())
+
+
+def _zipped(file: IO[bytes]) -> gzip.GzipFile:
+    """A gzip stream into ``file`` whose header says neither when nor under what name."""
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0)
+
+
+def _gzip(pieces: Iterable[str], file: IO[bytes]) -> None:
+    with _zipped(file) as zipped, io.TextIOWrapper(zipped, encoding="utf-8") as text:
+        text.writelines(pieces)
+
+
+def _parquet(columns: Columns, file: IO[bytes]) -> None:
+    import pyarrow  # noqa: PLC0415  an extra, and slow to import
+    import pyarrow.parquet  # noqa: PLC0415
+
+    arrays = {name: pyarrow.array(values, from_pandas=True) for name, values in columns.items()}
+    pyarrow.parquet.write_table(pyarrow.table(arrays), file, compression="zstd")
+
+
+def _csv(columns: Columns, file: IO[bytes]) -> None:
+    import pandas  # noqa: PLC0415  0.8 s that only this table needs
+
+    with _zipped(file) as zipped:
+        pandas.DataFrame(columns).to_csv(zipped, index=False, lineterminator="\n")

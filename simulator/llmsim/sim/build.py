@@ -1,0 +1,132 @@
+"""From a scenario to engines: the parts list of a fleet."""
+
+from __future__ import annotations
+
+from llmsim import plugins
+from llmsim.cost.memory import KVCapacity, kv_capacity
+from llmsim.cost.plan import Formats, ParallelPlan
+from llmsim.engine.core import Engine
+from llmsim.engine.kv.base import KVCache
+from llmsim.engine.scheduler import Limits
+from llmsim.errors import DoesNotFitError, Problem
+from llmsim.files import catalog
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.spec.serving import Engine as EngineSpec
+from llmsim.spec.serving import PolicyRef, Pool
+
+
+class PoolPlan:
+    """What all replicas of one pool share: cost model, KV capacity and limits.
+
+    Raises:
+        DoesNotFitError: The model, or one longest request, does not fit its accelerators.
+    """
+
+    def __init__(self, loaded: LoadedScenario, pool: Pool) -> None:
+        self.pool = pool
+        self.spec: EngineSpec = loaded.scenario.engine_of(pool)
+        self.accelerator = catalog.accelerator(pool.accelerator)
+        spec, model = self.spec, loaded.model
+        self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
+        formats = Formats.resolve(
+            model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
+        )
+        cost_model = plugins.COST_MODELS.get(pool.cost_model.kind)
+        self.stages = cost_model.stages(
+            _options(cost_model, pool.cost_model),
+            model,
+            self.accelerator,
+            self.plan,
+            formats,
+            enforce_eager=spec.enforce_eager,
+        )
+        self.capacity = kv_capacity(
+            model,
+            self.accelerator,
+            self.plan,
+            formats,
+            gpu_memory_utilization=spec.gpu_memory_utilization,
+            block_size=spec.block_size,
+            max_num_seqs=spec.max_num_seqs,
+            max_num_batched_tokens=spec.max_num_batched_tokens,
+            min_tokens=spec.max_model_len or 1,
+            num_kv_tokens=spec.num_kv_tokens,
+        )
+        self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
+        # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
+        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
+
+    def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
+        """A new engine, the ``index``-th of the fleet."""
+        spec = self.spec
+        kv = self._kv_cache()
+        limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
+        scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
+        scheduler = scheduler_class(limits, kv, _options(scheduler_class, spec.scheduler))
+        return Engine(
+            index,
+            scheduler,
+            kv,
+            self.stages,
+            add_row=log.add,
+            add_gap=log.extra_gaps.append,
+            fast_forward=fast_forward,
+        )
+
+    def record(self, engine: Engine) -> ReplicaRecord:
+        """``engine`` as the report wants to know it."""
+        hourly = self.pool.usd_per_hour
+        if hourly is None:
+            hourly = self.accelerator.usd_per_hour
+        return ReplicaRecord(
+            index=engine.index,
+            pool=self.pool.name,
+            accelerator=self.pool.accelerator,
+            num_accelerators=self.plan.num_devices,
+            num_kv_blocks=engine.kv.num_blocks,
+            block_size=engine.kv.block_size,
+            stages=self.stages,
+            usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
+            max_model_len=self.max_model_len,
+            kv_arithmetic=self._arithmetic(self.capacity),
+        )
+
+    def _kv_cache(self) -> KVCache:
+        kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
+        kv: KVCache = kv_class(
+            self.pool_tokens, self.spec.block_size, self.max_model_len, _options(kv_class, self.spec.kv_cache)
+        )
+        if not kv.num_blocks:
+            raise DoesNotFitError(
+                Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"a KV pool of {self.pool_tokens:,} tokens holds no {self.spec.kv_cache.kind} reservation of "
+                    f"{kv.block_size:,} tokens (max_model_len {self.max_model_len:,}); lower max_model_len",
+                )
+            )
+        return kv
+
+    def _arithmetic(self, capacity: KVCapacity) -> str:
+        if capacity.given:
+            return f"{self.pool_tokens:,} tokens, set by num_kv_tokens"
+        return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
+
+
+def _options(policy: type, ref: PolicyRef) -> object:
+    """The checked options of ``ref``, as the policy's own class; None when it has none."""
+    options = getattr(policy, "Options", None)
+    return options.model_validate(ref.options) if options else None
+
+
+def build_fleet(loaded: LoadedScenario, log: StepLog) -> tuple[list[Engine], list[ReplicaRecord]]:
+    """Every replica of every pool, in order, and what the report has to know of each."""
+    engines: list[Engine] = []
+    records: list[ReplicaRecord] = []
+    for pool in loaded.scenario.fleet:
+        plan = PoolPlan(loaded, pool)
+        for _ in range(pool.replicas):
+            engine = plan.engine(len(engines), log, fast_forward=loaded.scenario.simulation.fast_forward)
+            engines.append(engine)
+            records.append(plan.record(engine))
+    return engines, records

@@ -1,0 +1,100 @@
+"""Hand-built engines and a list of requests: the simulation without a scenario, for proofs and experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from llmsim.cost.linear import LinearCost, LinearOptions
+from llmsim.cost.stage import StageCost
+from llmsim.engine.core import Engine
+from llmsim.engine.kv.base import KVCache
+from llmsim.engine.kv.paged import Paged
+from llmsim.engine.request import Request
+from llmsim.engine.scheduler import Limits, Scheduler
+from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
+from llmsim.sim.clock import Clock
+from llmsim.sim.fleet import Fleet
+from llmsim.sim.routers import RoundRobin, Router
+from llmsim.spec.base import Strict
+
+A_LINE = LinearCost(
+    LinearOptions(
+        iteration_s=6e-3,
+        per_token_s=2.2e-5,
+        per_sequence_s=2e-6,
+        per_prefill_pair_s=1e-9,
+        per_decode_kv_token_s=4e-8,
+    )
+)
+"""A cost of the size of an 8B model on one H100; proofs do not depend on its numbers."""
+
+
+class RequestList:
+    """An open loop of given requests; with ``max_concurrency``, a closed loop over them."""
+
+    def __init__(self, requests: Sequence[Request], max_concurrency: int | None = None) -> None:
+        self.total = len(requests)
+        self.max_concurrency = max_concurrency
+        self.skipped: dict[str, int] = {}
+        self._requests = requests
+        self._next = iter(requests)
+
+    def requests(self) -> Iterator[Request]:
+        """The requests, in the given order of arrival."""
+        return iter(self._requests)
+
+    def draw(self, arrival_s: float) -> Request | None:
+        """The next request, arriving now; None when all are drawn."""
+        req = next(self._next, None)
+        if req is not None:
+            req.arrival_s = arrival_s
+        return req
+
+
+def make_engine(
+    index: int,
+    log: StepLog,
+    scheduler: Callable[[Limits, KVCache], Scheduler],
+    *,
+    kv_cache: Callable[[int, int, int], KVCache] = Paged,
+    num_kv_tokens: int = 400_000,
+    block_size: int = 16,
+    limits: Limits | None = None,
+    stages: Sequence[StageCost] = (A_LINE,),
+    fast_forward: bool = True,
+) -> Engine:
+    """One engine. ``scheduler`` and ``kv_cache`` are classes, or functions with their arguments."""
+    limits = limits or Limits(max_model_len=num_kv_tokens)
+    kv = kv_cache(num_kv_tokens, block_size, limits.max_model_len)
+    return Engine(
+        index,
+        scheduler(limits, kv),
+        kv,
+        stages,
+        add_row=log.add,
+        add_gap=log.extra_gaps.append,
+        fast_forward=fast_forward,
+    )
+
+
+def play(
+    requests: Sequence[Request],
+    engines: Sequence[Engine],
+    log: StepLog,
+    *,
+    router: type[Router] = RoundRobin,
+    router_options: Strict | None = None,
+    max_concurrency: int | None = None,
+    until_s: float | None = None,
+) -> RunRecord:
+    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``."""
+    clock = Clock()
+    fleet = Fleet(clock, engines, RequestList(requests, max_concurrency))
+    fleet.open(router(fleet.replicas, router_options))
+    clock.run_all(until_s)
+    fleet.close()
+    replicas = [
+        ReplicaRecord(e.index, "main", "none", len(e.stages), e.kv.num_blocks, e.kv.block_size, e.stages)
+        for e in engines
+    ]
+    return RunRecord(fleet.requests, log, replicas, clock.now, events=clock.events)

@@ -1,0 +1,154 @@
+"""The whole scenario: one question, with everything its answer depends on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from llmsim import plugins
+from llmsim.spec.base import Strict
+from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
+from llmsim.spec.targets import Slo
+from llmsim.spec.workload import Workload
+from llmsim.units import Quantity
+
+Place = tuple[str | int, ...]
+
+
+class ModelRef(Strict):
+    """Which model is served."""
+
+    name: str | None = Field(None, description="a name of `llmsim list models`, or an org/name known there")
+    path: str | None = Field(None, description="a config.json as on Hugging Face, or the directory it is in")
+    assume: str | None = Field(None, description="read an unknown architecture as this known one")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ModelRef:
+        if (self.name is None) == (self.path is None):
+            raise ValueError("a model needs either `name` or `path`")
+        return self
+
+    @property
+    def ref(self) -> str:
+        """The name or the path, whichever was given."""
+        return self.name or self.path or ""
+
+
+class Simulation(Strict):
+    """How the simulation is carried out; only ``seed`` and ``max_duration_s`` change its result."""
+
+    seed: int = Field(0, ge=0, description="seed of every random stream")
+    fast_forward: bool = Field(
+        True, description="one event per run of identical iterations; false steps each one"
+    )
+    max_duration_s: Annotated[float, Quantity("s"), Field(gt=0)] | None = Field(
+        None,
+        description="simulated time after which what is left is `unfinished`; null waits for every request",
+    )
+
+
+class Scenario(Strict):
+    """A model on a fleet under a workload, judged by targets."""
+
+    name: str = Field(
+        "scenario", pattern=r"^[\w.+-]+$", max_length=80, description="names the results directory"
+    )
+    model: ModelRef = Field(description="a name, a path, or {name or path, assume}")
+    fleet: list[Pool] = Field(min_length=1, description="pools of identical replicas; a mapping is one pool")
+    engine: Engine = Field(default_factory=Engine, description="the engine of every replica")
+    workload: Workload = Field(description="the requests")
+    router: Annotated[PolicyRef, Policy(plugins.ROUTERS)] = Field(
+        PolicyRef("round_robin", {}), validate_default=True, description="which replica a request goes to"
+    )
+    slo: Slo = Field(default_factory=Slo, description="latency targets")
+    simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("fleet", mode="before")
+    @classmethod
+    def _mapping_is_one_pool(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Scenario:
+        raise_problems(_conflicts(self))
+        return self
+
+    def engine_of(self, pool: Pool) -> Engine:
+        """The scenario's engine with the keys that ``pool`` sets itself. Pure query."""
+        if pool.engine is None:
+            return self.engine
+        return self.engine.model_copy(
+            update={key: getattr(pool.engine, key) for key in pool.engine.model_fields_set}
+        )
+
+    @field_serializer("fleet")
+    def _resolved_fleet(self, fleet: list[Pool]) -> list[dict[str, Any]]:
+        """Pools with their whole engine, so that reading it back means the same."""
+        return [
+            pool.model_dump() | {"engine": pool.engine and self.engine_of(pool).model_dump()}
+            for pool in fleet
+        ]
+
+
+def raise_problems(problems: Iterator[tuple[Place, str]]) -> None:
+    """Raise one ValidationError with every (place, message) of ``problems``; nothing when there is none."""
+    found: list[InitErrorDetails] = [
+        {
+            "type": PydanticCustomError("conflict", "{message}", {"message": message}),
+            "loc": place,
+            "input": None,
+        }
+        for place, message in problems
+    ]
+    if found:
+        raise ValidationError.from_exception_data("Scenario", found)
+
+
+def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+    """What each key allows and two together do not."""
+    counts = Counter(pool.name for pool in scenario.fleet)
+    for index, pool in enumerate(scenario.fleet):
+        if counts[pool.name] > 1:
+            yield (
+                ("fleet", index, "name"),
+                f"{counts[pool.name]} pools are called '{pool.name}'; give each its own name",
+            )
+        if pool.engine is not None:
+            yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
+    yield from _engine_conflicts(scenario.engine, ("engine",))
+    if scenario.engine.max_model_len is not None:
+        yield from length_conflicts(scenario.workload, scenario.engine.max_model_len, "engine.max_model_len")
+
+
+def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str]]:
+    tokens, sequences = engine.max_num_batched_tokens, engine.max_num_seqs
+    if engine.scheduler.kind == "chunked_prefill" and tokens < sequences:
+        yield (
+            (*place, "max_num_batched_tokens"),
+            f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
+            f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
+        )
+
+
+def length_conflicts(workload: Workload, limit: int, name: str) -> Iterator[tuple[Place, str]]:
+    """What makes every request of ``workload`` longer than ``limit`` tokens, which ``name`` sets."""
+    prompt, output = workload.input_tokens, workload.output_tokens
+    if not isinstance(prompt, int):
+        return
+    if prompt >= limit:
+        yield (
+            ("workload", "input_tokens"),
+            f"{prompt} leaves no room for output within {name} ({limit} tokens)",
+        )
+    elif isinstance(output, int) and prompt + output > limit:
+        message = f"{prompt} of prompt and {output} of output exceed {name} ({limit} tokens)"
+        yield ("workload", "output_tokens"), message

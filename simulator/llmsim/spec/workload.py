@@ -1,0 +1,214 @@
+"""The requests: when they arrive and how long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from llmsim.spec.base import Strict
+from llmsim.spec.lengths import Tokens
+from llmsim.units import Quantity
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Quantity("1/s"), Field(gt=0)]
+Seconds = Annotated[float, Quantity("s"), Field(gt=0)]
+
+
+class PoissonArrivals(Strict):
+    """Independent users: exponential gaps."""
+
+    kind: Literal["poisson"]
+    request_rate: Rate = Field(description="mean requests per second")
+
+
+class GammaArrivals(Strict):
+    """Gaps ~ Gamma(shape = burstiness, scale = 1/(request_rate·burstiness)), as in `vllm bench serve`."""
+
+    kind: Literal["gamma"]
+    request_rate: Rate = Field(description="mean requests per second")
+    burstiness: float = Field(
+        gt=0, le=1e6, description="1 is Poisson, less is burstier; gaps vary by 1/sqrt of it"
+    )
+
+
+class ConstantArrivals(Strict):
+    """Evenly spaced requests, the first at 0 s."""
+
+    kind: Literal["constant"]
+    request_rate: Rate = Field(description="requests per second")
+
+
+class BurstArrivals(Strict):
+    """All requests at once, or ``size`` at once every ``every_s`` seconds; the first burst at 0 s."""
+
+    kind: Literal["burst"]
+    size: PositiveInt | None = Field(None, description="requests in a burst; null is all of them")
+    every_s: Seconds | None = Field(None, description="time from one burst to the next")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> BurstArrivals:
+        if (self.size is None) != (self.every_s is None):
+            raise ValueError("repeated bursts need both `size` and `every_s`")
+        return self
+
+
+class ClosedArrivals(Strict):
+    """Users who wait for their answer before asking again (`vllm bench serve --max-concurrency`)."""
+
+    kind: Literal["closed"]
+    max_concurrency: PositiveInt = Field(description="requests always in flight, while any are left")
+
+
+class TraceArrivals(Strict):
+    """The times in the ``trace``."""
+
+    kind: Literal["trace"]
+
+
+class ProfileArrivals(Strict):
+    """Random arrivals whose rate and burstiness follow the ``profile``; it repeats when it ends."""
+
+    kind: Literal["profile"]
+    request_rate: Rate | None = Field(
+        None, description="scales the profile to this mean rate; null keeps its own"
+    )
+    rate_scale: float | None = Field(None, gt=0, description="multiplies the profile's rate; null is 1")
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> ProfileArrivals:
+        if self.request_rate is not None and self.rate_scale is not None:
+            raise ValueError("request_rate and rate_scale both set the mean rate; keep one")
+        return self
+
+
+Arrival = Annotated[
+    PoissonArrivals
+    | GammaArrivals
+    | ConstantArrivals
+    | BurstArrivals
+    | ClosedArrivals
+    | TraceArrivals
+    | ProfileArrivals,
+    Field(discriminator="kind"),
+]
+
+
+class RowLengths(Strict):
+    """Prompt and output lengths taken together from rows of the ``trace``."""
+
+    kind: Literal["trace", "samples"] = Field(
+        description="trace: row after row, from the start again after the last; samples: rows drawn at random"
+    )
+
+
+class Workload(Strict):
+    """The requests offered to the fleet."""
+
+    arrival: Arrival = Field(
+        description="when requests arrive; with a trace or a profile, its own times by default"
+    )
+    input_tokens: Tokens | None = Field(None, description="prompt length: a number or a distribution")
+    output_tokens: Tokens | None = Field(None, description="tokens generated: a number or a distribution")
+    lengths: RowLengths | None = Field(
+        None, description="how lengths are taken from the trace; in its order by default"
+    )
+    num_requests: PositiveInt | None = Field(None, description="requests offered in all")
+    duration_s: Seconds | None = Field(None, description="requests arrive before this time")
+    trace: str | None = Field(
+        None,
+        min_length=1,
+        description="a file of requests (CSV or JSONL, also .gz); its format is recognised",
+    )
+    profile: str | None = Field(
+        None, min_length=1, description="a name of `llmsim list workloads`, or a .yaml file"
+    )
+    time_scale: float = Field(
+        1.0, gt=0, description="stretches the trace's or profile's time: 2 halves its rate"
+    )
+    limit: PositiveInt | None = Field(
+        None, description="use only this many rows of the trace, from its start"
+    )
+    timestamp_unit: Literal["s", "ms"] | None = Field(
+        None, description="unit of `timestamp` in a JSONL trace; null is ms, or s with Bailian's `chat_id`"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_times_by_default(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("arrival") is None:
+            for source in ("trace", "profile"):
+                if value.get(source) is not None:
+                    return {**value, "arrival": {"kind": source}}
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Workload:
+        problems = [*_source_conflicts(self), *_length_conflicts(self), *_extent_conflicts(self)]
+        details: list[InitErrorDetails] = [
+            {
+                "type": PydanticCustomError("conflict", "{message}", {"message": message}),
+                "loc": (key,),
+                "input": None,
+            }
+            for key, message in problems
+        ]
+        if details:
+            raise ValidationError.from_exception_data("Workload", details)
+        return self
+
+    @property
+    def has_row_lengths(self) -> bool:
+        """Whether lengths come from rows of the trace."""
+        return self.trace is not None and self.input_tokens is None
+
+
+def _source_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
+    """(key, message) of each mistake about traces and profiles."""
+    kind = workload.arrival.kind
+    given = {"trace": workload.trace, "profile": workload.profile}
+    if all(given.values()):
+        yield "profile", "there is a trace already; keep one of the two"
+    if kind in given and given[kind] is None:
+        yield "arrival", f"kind {kind} needs `{kind}:` beside `arrival:`"
+    for source, value in given.items():
+        if value and kind != source and workload.input_tokens is not None:
+            yield (
+                source,
+                "not used: times come from `arrival`, lengths from `input_tokens`; remove it or one of them",
+            )
+    if workload.time_scale != 1 and kind not in given:
+        yield "time_scale", f"stretches a trace or a profile; with {kind} arrivals change their rate"
+    for key in ("limit", "timestamp_unit"):
+        if getattr(workload, key) is not None and workload.trace is None:
+            yield key, "is about a trace, and there is none"
+
+
+def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
+    """(key, message) of each mistake about where lengths come from."""
+    own = {key: getattr(workload, key) for key in ("input_tokens", "output_tokens")}
+    missing = [key for key, value in own.items() if value is None]
+    if len(missing) == 1 or (missing and workload.trace is None and workload.profile is None):
+        for key in missing:
+            yield (
+                key,
+                "missing: lengths come from input_tokens and output_tokens, a trace or a profile",
+            )
+    if workload.lengths is not None and not workload.has_row_lengths:
+        yield "lengths", "takes lengths from a trace; it needs `trace:`, and no input_tokens or output_tokens"
+
+
+def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
+    """(key, message) of each mistake about how many requests there are."""
+    arrival, count, duration_s = workload.arrival, workload.num_requests, workload.duration_s
+    if count is not None and duration_s is not None:
+        yield "duration_s", "num_requests and duration_s both end the workload; keep one"
+    if arrival.kind == "trace" and count is not None:
+        yield "num_requests", "a trace ends with its rows; write `limit` to use fewer"
+    if isinstance(arrival, BurstArrivals) and arrival.every_s is None and duration_s is not None:
+        yield "duration_s", "one burst takes no time; write `num_requests`"
+    has_end = arrival.kind in ("trace", "profile") or workload.has_row_lengths
+    if count is None and duration_s is None and not has_end:
+        yield "num_requests", "required, but missing (or `duration_s`): how many requests there are"

@@ -1,0 +1,90 @@
+"""A workload profile: a real trace boiled down to its rate over time and its joint length quantiles."""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from llmsim.errors import CatalogError, Problem
+from llmsim.files import catalog
+from llmsim.spec.base import Strict
+from llmsim.spec.lengths import TokenCount
+
+Quantiles = list[TokenCount]
+
+
+class RateProfile(Strict):
+    """How many requests arrive when."""
+
+    window_s: float = Field(gt=0, description="length of a window, in s")
+    duration_s: float = Field(gt=0, description="length of the profile, in s; the last window may be shorter")
+    requests_per_s: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, description="mean rate in each window"
+    )
+    burstiness: float = Field(
+        gt=0, description="of the gaps, in units of the mean gap at that moment; 1 is Poisson"
+    )
+
+    @model_validator(mode="after")
+    def _windows_fill_the_duration(self) -> RateProfile:
+        windows = ceil(self.duration_s / self.window_s)
+        if windows != len(self.requests_per_s):
+            raise ValueError(
+                f"{self.duration_s} s are {windows} windows, but {len(self.requests_per_s)} rates are given"
+            )
+        if not any(self.requests_per_s):
+            raise ValueError("every rate is 0")
+        return self
+
+
+class LengthTable(Strict):
+    """Joint quantiles: bins of equally many requests by prompt length, and both lengths within each."""
+
+    percentiles: list[Annotated[float, Field(ge=0, le=100)]] = Field(
+        min_length=2, description="rising, from 0 to 100; of the lengths within a bin"
+    )
+    input_tokens: list[Quantiles] = Field(min_length=1, description="one row per bin, prompt lengths rising")
+    output_tokens: list[Quantiles] = Field(min_length=1, description="one row per bin, in the same order")
+
+    @model_validator(mode="after")
+    def _is_rectangular(self) -> LengthTable:
+        if len(self.input_tokens) != len(self.output_tokens):
+            raise ValueError("input_tokens and output_tokens need as many bins")
+        for row in (*self.input_tokens, *self.output_tokens):
+            if len(row) != len(self.percentiles) or sorted(row) != row:
+                raise ValueError("each bin needs one length per percentile, never falling")
+        if self.percentiles[0] != 0 or self.percentiles[-1] != 100:
+            raise ValueError("percentiles must go from 0 to 100")
+        return self
+
+
+class WorkloadProfile(Strict):
+    """A workload to draw from, with where it comes from."""
+
+    name: str
+    description: str
+    source: str
+    licence: str
+    derived_by: str
+    rate: RateProfile | None = Field(None, description="null for lengths only")
+    lengths: LengthTable
+
+
+def load_profile(name: str, base_dir: Path) -> WorkloadProfile:
+    """The profile called ``name`` in the catalogue, or in a ``.yaml`` file relative to ``base_dir``.
+
+    Raises:
+        CatalogError: Nothing has that name, or the file is not a profile.
+    """
+    is_file = name.endswith((".yaml", ".yml"))
+    content = catalog.read(base_dir / name) if is_file else catalog.workload_profile(name)
+    try:
+        return WorkloadProfile.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            Problem(name, f"{'.'.join(map(str, item['loc']))}: {item['msg']}") for item in error.errors()
+        ]
+        raise CatalogError(problems) from None

@@ -1,0 +1,151 @@
+"""Where a workload's arrival times and lengths come from: its own numbers, a trace, or a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from llmsim.errors import CatalogError, InvariantError, Problem, ScenarioError, TraceError
+from llmsim.files import catalog
+from llmsim.files.traces import Trace, read_trace
+from llmsim.rng import stream
+from llmsim.spec.workload import (
+    BurstArrivals,
+    ClosedArrivals,
+    ConstantArrivals,
+    GammaArrivals,
+    PoissonArrivals,
+    ProfileArrivals,
+    TraceArrivals,
+    Workload,
+)
+from llmsim.workload import arrivals, lengths
+from llmsim.workload.profile import RateProfile, WorkloadProfile, load_profile
+
+SUFFIXES = ("", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
+
+
+@dataclass(frozen=True)
+class ArrivalSource:
+    """Arrival times that can be read from the start as often as wanted.
+
+    Attributes:
+        start: Begins anew.
+        mean_rate: Requests per second; None where the process has none of its own.
+        count: How many there are; None when there is no end.
+        end_s: When they end by themselves.
+    """
+
+    start: Callable[[], arrivals.Take]
+    mean_rate: float | None = None
+    count: int | None = None
+    end_s: float = inf
+
+
+def open_trace(workload: Workload, base_dir: Path) -> Trace | None:
+    """The workload's trace: a file, or a name in the catalogue. Raises TraceError, CatalogError."""
+    if workload.trace is None:
+        return None
+    named = [catalog.root() / "workloads" / (workload.trace + suffix) for suffix in SUFFIXES]
+    candidates = [base_dir / Path(workload.trace).expanduser(), *named]
+    path = next((path for path in candidates if path.is_file()), candidates[0])
+    if not path.exists() and workload.trace in catalog.workload_profiles():
+        message = f"'{workload.trace}' is a workload profile, not a trace; write `profile: {workload.trace}`"
+        raise CatalogError(Problem("workload.trace", message))
+    return read_trace(
+        path, limit=workload.limit, timestamp_unit=workload.timestamp_unit, source=workload.trace
+    )
+
+
+def open_profile(workload: Workload, base_dir: Path) -> WorkloadProfile | None:
+    """The workload's profile. Raises CatalogError."""
+    return None if workload.profile is None else load_profile(workload.profile, base_dir)
+
+
+def arrival_source(
+    workload: Workload, seed: int, trace: Trace | None, profile: WorkloadProfile | None
+) -> ArrivalSource:
+    """When requests arrive. Raises TraceError, ScenarioError when trace or profile holds lengths only."""
+    arrival = workload.arrival
+    match arrival:
+        case PoissonArrivals(request_rate=rate):
+            return _from_rate(rate, 1.0, seed)
+        case GammaArrivals(request_rate=rate, burstiness=burstiness):
+            return _from_rate(rate, burstiness, seed)
+        case TraceArrivals():
+            return _from_trace(workload, trace)
+        case ProfileArrivals():
+            return _from_profile(workload, arrival, seed, profile)
+        case _:
+            return _unrandom(arrival)
+
+
+def _from_rate(rate: float, burstiness: float, seed: int) -> ArrivalSource:
+    return ArrivalSource(lambda: arrivals.gamma(rate, burstiness, stream(seed, "arrivals")), rate)
+
+
+def _unrandom(arrival: ConstantArrivals | BurstArrivals | ClosedArrivals) -> ArrivalSource:
+    match arrival:
+        case ConstantArrivals(request_rate=rate):
+            return ArrivalSource(partial(arrivals.SteadyArrivals, 1 / rate), rate)
+        case BurstArrivals(size=int(size), every_s=float(every_s)):
+            return ArrivalSource(partial(arrivals.SteadyArrivals, every_s, size), size / every_s)
+        case BurstArrivals():
+            return ArrivalSource(partial(arrivals.SteadyArrivals, 0.0))
+        case ClosedArrivals():
+            return ArrivalSource(_nothing_by_itself)
+
+
+def _nothing_by_itself() -> arrivals.Take:
+    raise InvariantError("a closed loop has no arrivals of its own: draw its requests one by one")
+
+
+def _from_trace(workload: Workload, trace: Trace | None) -> ArrivalSource:
+    if trace is None or trace.arrival_s is None:
+        message = (
+            "holds lengths only; say when requests arrive, e.g. `arrival: {kind: poisson, request_rate: 10}`"
+        )
+        raise TraceError(Problem(workload.trace or "", message))
+    times = trace.arrival_s * workload.time_scale
+    rate = (len(trace) - 1) / (trace.duration_s * workload.time_scale) if trace.duration_s else None
+    return ArrivalSource(lambda: arrivals.GivenArrivals(times), rate, count=len(trace))
+
+
+def _from_profile(
+    workload: Workload, arrival: ProfileArrivals, seed: int, profile: WorkloadProfile | None
+) -> ArrivalSource:
+    """The profile's arrivals, once over its length unless the workload says how far."""
+    if profile is None or profile.rate is None:
+        message = f"profile '{workload.profile}' holds lengths only; say when requests arrive"
+        raise ScenarioError(Problem("workload.arrival", message))
+    rate, time_scale = profile.rate, workload.time_scale
+    own_rate = mean_rate(rate) / time_scale
+    scale = arrival.request_rate / own_rate if arrival.request_rate else arrival.rate_scale or 1.0
+    return ArrivalSource(
+        lambda: arrivals.ProfileTimes(rate, scale, time_scale, stream(seed, "arrivals")),
+        own_rate * scale,
+        end_s=rate.duration_s * time_scale if workload.num_requests is None else inf,
+    )
+
+
+def mean_rate(profile: RateProfile) -> float:
+    """Requests per second over the whole profile."""
+    return float(arrivals.expected_requests(profile)[-1] / profile.duration_s)
+
+
+def length_source(
+    workload: Workload, seed: int, trace: Trace | None, profile: WorkloadProfile | None
+) -> Callable[[], lengths.Take]:
+    """Begins anew with the requests' lengths, at each call."""
+    if workload.input_tokens is not None and workload.output_tokens is not None:
+        return partial(lengths.independent, workload.input_tokens, workload.output_tokens, seed)
+    if trace is not None:
+        if workload.lengths is not None and workload.lengths.kind == "samples":
+            return lambda: lengths.random_rows(trace, stream(seed, "lengths"))
+        return partial(lengths.RowOrder, trace)
+    if profile is not None:
+        return lambda: lengths.TableLengths(profile.lengths, stream(seed, "lengths"))
+    raise InvariantError("a workload without lengths passed its checks")

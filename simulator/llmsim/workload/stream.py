@@ -1,0 +1,128 @@
+"""The stream of requests a workload offers, made as it is read and never held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from math import inf, nan
+from pathlib import Path
+
+import numpy as np
+
+from llmsim.engine.request import Request
+from llmsim.spec.workload import ClosedArrivals, Workload
+from llmsim.workload import lengths
+from llmsim.workload.describe import describe
+from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
+
+BLOCK = 4096
+"""Requests drawn at a time; has no influence on them."""
+
+
+def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> RequestStream:
+    """The requests of ``workload``.
+
+    Args:
+        workload: What the scenario says.
+        seed: Seed of the random streams; those of arrivals and of lengths do not move each other.
+        base_dir: What relative paths are relative to; the working directory by default.
+
+    Raises:
+        TraceError: The trace cannot be read, or has no times where they are needed.
+        CatalogError: There is no such profile.
+        ScenarioError: The profile has no arrivals where they are needed.
+    """
+    base_dir = base_dir or Path()
+    trace, profile = open_trace(workload, base_dir), open_profile(workload, base_dir)
+    source = arrival_source(workload, seed, trace, profile)
+    total = workload.num_requests if workload.num_requests is not None else source.count
+    if total is None and workload.duration_s is None and trace is not None and workload.has_row_lengths:
+        total = len(trace)
+    return RequestStream(
+        source,
+        length_source(workload, seed, trace, profile),
+        total=total,
+        end_s=workload.duration_s or source.end_s,
+        max_concurrency=workload.arrival.max_concurrency
+        if isinstance(workload.arrival, ClosedArrivals)
+        else None,
+        skipped=dict(trace.skipped) if trace else {},
+        description=describe(workload, source.mean_rate),
+    )
+
+
+class RequestStream:
+    """Requests in order of arrival.
+
+    Attributes:
+        total: How many there are; None where time ends them.
+        max_concurrency: Requests in flight in a closed loop; None in an open one.
+        skipped: Rows of the trace that are not offered, by reason.
+        mean_rate: Requests per second offered; None in a closed loop or one burst.
+    """
+
+    def __init__(
+        self,
+        source: ArrivalSource,
+        start_lengths: Callable[[], lengths.Take],
+        *,
+        total: int | None,
+        end_s: float = inf,
+        max_concurrency: int | None = None,
+        skipped: dict[str, int] | None = None,
+        description: str = "",
+        block: int = BLOCK,
+    ) -> None:
+        self.total = total if end_s == inf else None
+        self.max_concurrency = max_concurrency
+        self.skipped = skipped or {}
+        self.mean_rate = source.mean_rate
+        self._source = source
+        self._start_lengths = start_lengths
+        self._most = total
+        self._end_s = end_s
+        self._description = description
+        self.block = block
+        self._drawn = self._without_times()
+
+    def requests(self) -> Iterator[Request]:
+        """Every request of an open loop, in order of arrival; from the first again at each call."""
+        take_times, take_lengths = self._source.start(), self._start_lengths()
+        for first, size in self._blocks():
+            times = take_times(size)
+            kept = int(np.searchsorted(times, self._end_s, side="left"))
+            yield from _requests(first, times[:kept].tolist(), take_lengths(size))
+            if kept < size:
+                return
+
+    def draw(self, arrival_s: float) -> Request | None:
+        """The next request of a closed loop, sent at ``arrival_s``; None when there is none left."""
+        req = next(self._drawn, None) if arrival_s < self._end_s else None
+        if req is not None:
+            req.arrival_s = arrival_s
+        return req
+
+    def describe(self) -> str:
+        """The workload in one line, for reports."""
+        return self._description
+
+    def _without_times(self) -> Iterator[Request]:
+        take_lengths = self._start_lengths()
+        for first, size in self._blocks():
+            yield from _requests(first, [nan] * size, take_lengths(size))
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """(id of the first request, number of requests) of each block."""
+        for first in count(0, self.block):
+            size = self.block if self._most is None else min(self.block, self._most - first)
+            if size <= 0:
+                return
+            yield first, size
+
+
+def _requests(first: int, times: list[float], drawn: lengths.Lengths) -> Iterator[Request]:
+    """Requests with ids from ``first``, one per time; further lengths are left over."""
+    ids, inputs, outputs = count(first), drawn.inputs.tolist(), drawn.outputs.tolist()
+    if drawn.class_names is None:
+        return map(Request, ids, times, inputs, outputs)
+    return map(Request, ids, times, inputs, outputs, drawn.class_names)

@@ -1,0 +1,74 @@
+"""The built-in policies keep the contracts that third-party ones are held to."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from llmsim.contracts import KVCacheContract, RouterContract, SchedulerContract
+from llmsim.engine.kv.buddy import Buddy, BuddyOptions
+from llmsim.engine.kv.contiguous import ContiguousMax
+from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.sim.routers import CentralQueue, LeastRequests, RoundRobin
+
+EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
+
+
+class TestChunkedPrefill(SchedulerContract):
+    scheduler = ChunkedPrefill
+    kv_caches = EVERY_CACHE
+
+
+class TestVllm(SchedulerContract):
+    scheduler = VllmPrefillFirst
+    kv_caches = EVERY_CACHE
+
+
+class TestOrca(SchedulerContract):
+    scheduler = Orca
+    kv_caches = EVERY_CACHE
+
+
+class TestStatic(SchedulerContract):
+    scheduler = Static
+    kv_caches = EVERY_CACHE
+
+
+class TestStaticThatWaits(SchedulerContract):
+    scheduler = partial(Static, options=StaticOptions(batch_size=4, batch_timeout_s=0.2, early_return=True))
+    kv_caches = EVERY_CACHE
+
+
+class TestPaged(KVCacheContract):
+    kv_cache = Paged
+
+
+class TestToken(KVCacheContract):
+    kv_cache = Token
+
+
+class TestContiguousMax(KVCacheContract):
+    kv_cache = ContiguousMax
+
+
+class TestBuddyPow2(KVCacheContract):
+    kv_cache = Buddy
+
+
+class TestBuddyOracle(KVCacheContract):
+    kv_cache = partial(Buddy, options=BuddyOptions(reserve="oracle"))
+
+
+class TestRoundRobin(RouterContract):
+    router = RoundRobin
+
+
+class TestLeastRequests(RouterContract):
+    router = LeastRequests
+
+
+class TestCentralQueue(RouterContract):
+    router = CentralQueue

@@ -1,0 +1,150 @@
+"""``report.html`` in headless Chromium: it draws, answers pointer and keys, fits, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))  # the made-up runs live beside the unit tests
+import report_runs as runs  # noqa: E402
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+
+BOTH = {"ttft_ms": 500.0, "tpot_ms": 50.0, "percentile": 0.9}
+
+PROBE = """
+const press = (id, key, times) => {
+  const svg = document.querySelector(`#plot-${id} svg`);
+  for (let i = 0; i < times; i += 1) svg?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  return svg?.getAttribute("aria-valuetext");
+};
+const overlaps = () => [...document.querySelectorAll("svg.plot")].flatMap((svg) => {
+  const boxes = [...svg.querySelectorAll(".axes text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  return boxes.flatMap(([name, a], i) => boxes.slice(i + 1)
+    .filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom - 3 && b.top < a.bottom - 3)
+    .map(([other]) => `${name} on ${other}`));
+});
+const curves = () => [...document.querySelectorAll(".curve")].map((path) => path.getAttribute("d"));
+const seen = { curves: curves(), overlaps: overlaps() };
+seen.last = press("ttft", "End", 1);
+seen.time = press("requests", "ArrowRight", 3);
+seen.dots = document.querySelectorAll("#plot-kv .dot").length;
+document.getElementById("log").click();
+seen.logCurves = curves();
+seen.overlaps.push(...overlaps());
+document.querySelector(".wide button")?.click();
+seen.afterToggle = document.querySelectorAll("#plot-requests .curve").length;
+seen.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+seen.unlabelled = document.querySelectorAll("svg.plot:not([aria-label]), svg.plot:not([tabindex])").length;
+const output = document.createElement("output");
+output.id = "seen";
+output.textContent = JSON.stringify(seen);
+document.body.append(output);
+"""
+
+
+def seen_by_browser(page: str, folder: Path, width: int = 1200) -> dict[str, Any]:
+    """Opens ``page`` with :data:`PROBE` added (and admitted by the page's own policy); what the probe saw.
+
+    Console messages are under ``console``.
+    """
+    digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+    page = page.replace("script-src '", f"script-src 'sha256-{digest}' '").replace(
+        "</body>", f"<script>{PROBE}</script></body>"
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    flags = (
+        "--headless=new --no-sandbox --disable-gpu --no-first-run --enable-logging=stderr --v=0 --dump-dom "
+        f"--virtual-time-budget=2000 --window-size={width},1000 --user-data-dir={folder / 'profile'}"
+    ).split()
+    offline = "--host-resolver-rules=MAP * ~NOTFOUND"
+    address = (folder / "report.html").as_uri()
+    done = subprocess.run([str(BROWSER), *flags, offline, address], capture_output=True, text=True, timeout=60)
+    found = re.search(r'<output id="seen">(.*?)</output>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    seen: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return seen | {"console": [line for line in done.stderr.splitlines() if "CONSOLE" in line]}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A usual run: two humps in TTFT, targets, a few rejected."""
+    requests = runs.make_requests(2_000)
+    for req in requests[::50]:
+        runs.refuse(req, "too long")
+    return seen_by_browser(runs.page_of(runs.make_record(requests), runs.make_loaded(BOTH)), tmp_path_factory.mktemp("a"))
+
+
+def test_every_plot_is_drawn_with_finite_numbers(seen: dict[str, Any]) -> None:
+    """Three distributions, and running, waiting, KV, prefill and decode over time; linear and logarithmic."""
+    for curves in (seen["curves"], seen["logCurves"]):
+        assert 8 == len(curves)
+        assert all(re.fullmatch(r"M[\d.]+ [\d.]+([HV][\d.]+)+", curve) for curve in curves)
+
+
+def test_console_stays_silent(seen: dict[str, Any]) -> None:
+    """No error, no warning, no refusal by the page's policy."""
+    assert [] == seen["console"]
+
+
+def test_nothing_is_requested(seen: dict[str, Any]) -> None:
+    """The page is one file."""
+    assert [] == seen["requests"]
+
+
+def test_keyboard_reads_the_plots_out(seen: dict[str, Any]) -> None:
+    """End goes to the greatest value; on a time plot all panels answer together; assistive tools get the text."""
+    assert re.fullmatch(r"100% of completed requests, at most [\d,.]+ ms", seen["last"])
+    for name in ("running", "waiting", "KV cache", "prefill", "decode"):
+        assert name in seen["time"]
+    assert 1 == seen["dots"]
+    assert 0 == seen["unlabelled"]
+
+
+def test_legend_hides_a_curve(seen: dict[str, Any]) -> None:
+    """Of running and waiting one is left."""
+    assert 1 == seen["afterToggle"]
+
+
+@pytest.mark.parametrize("width", [500, 760, 1600])
+def test_fits_any_width(tmp_path: Path, width: int) -> None:
+    """No sideways scrolling, and axis labels keep apart."""
+    record = runs.make_record(runs.make_requests(500, drift=0.05))
+    seen = seen_by_browser(runs.page_of(record, runs.make_loaded(BOTH)), tmp_path, width)
+
+    assert 0 >= seen["overflow"]
+    assert [] == seen["overlaps"]
+
+
+def one_token_requests() -> list[Any]:
+    return [runs.make_request(i, i * 0.1, wait_s=0.0, prefill_s=0.05, gap_s=0.0, output=1) for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("num_curves", "requests"),
+    [
+        pytest.param(0, [], id="nothing offered"),
+        pytest.param(0, [runs.refuse(req, "no") for req in runs.make_requests(5)], id="nothing completed"),
+        pytest.param(8, runs.make_requests(1), id="one request"),
+        pytest.param(7, one_token_requests(), id="one token each"),
+    ],
+)
+def test_degenerate_runs_open_without_complaint(tmp_path: Path, num_curves: int, requests: list[Any]) -> None:
+    """What cannot be drawn is said in words; what can be is drawn; the console stays silent."""
+    seen = seen_by_browser(runs.page_of(runs.make_record(requests), runs.make_loaded()), tmp_path)
+
+    assert num_curves == len(seen["curves"])
+    assert not any("NaN" in curve or "Infinity" in curve for curve in seen["curves"] + seen["logCurves"])
+    assert [] == seen["console"]
