@@ -20,7 +20,7 @@ import numpy as np
 from llmsim.files.traces import Trace, read_trace
 
 NUM_BINS = 20
-PERCENTILES = (0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 100)
+PERCENTILES = (0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 100)
 AZURE_2023 = (
     "Azure LLM inference traces 2023 (github.com/Azure/AzurePublicDataset, data/{file} at b469a11), "
     "published with Patel et al., Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024"

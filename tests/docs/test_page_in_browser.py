@@ -1,4 +1,4 @@
-"""``report.html`` in headless Chromium: it draws, answers pointer and keys, fits, and asks nobody for anything."""
+"""``report.html`` in headless Chromium: it draws, answers keys, fits, and asks nobody for anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))  # the made-up runs live beside the unit tests
-import report_runs as runs  # noqa: E402
+import report_runs as runs
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
@@ -30,7 +30,8 @@ const press = (id, key, times) => {
   return svg?.getAttribute("aria-valuetext");
 };
 const overlaps = () => [...document.querySelectorAll("svg.plot")].flatMap((svg) => {
-  const boxes = [...svg.querySelectorAll(".axes text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const texts = [...svg.querySelectorAll(".axes text")];
+  const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
   return boxes.flatMap(([name, a], i) => boxes.slice(i + 1)
     .filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom - 3 && b.top < a.bottom - 3)
     .map(([other]) => `${name} on ${other}`));
@@ -71,7 +72,8 @@ def seen_by_browser(page: str, folder: Path, width: int = 1200) -> dict[str, Any
     ).split()
     offline = "--host-resolver-rules=MAP * ~NOTFOUND"
     address = (folder / "report.html").as_uri()
-    done = subprocess.run([str(BROWSER), *flags, offline, address], capture_output=True, text=True, timeout=60)
+    command = [str(BROWSER), *flags, offline, address]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     found = re.search(r'<output id="seen">(.*?)</output>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
     seen: dict[str, Any] = json.loads(html.unescape(found[1]))
@@ -84,7 +86,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     requests = runs.make_requests(2_000)
     for req in requests[::50]:
         runs.refuse(req, "too long")
-    return seen_by_browser(runs.page_of(runs.make_record(requests), runs.make_loaded(BOTH)), tmp_path_factory.mktemp("a"))
+    return seen_by_browser(
+        runs.page_of(runs.make_record(requests), runs.make_loaded(BOTH)), tmp_path_factory.mktemp("a")
+    )
 
 
 def test_every_plot_is_drawn_with_finite_numbers(seen: dict[str, Any]) -> None:
@@ -105,7 +109,7 @@ def test_nothing_is_requested(seen: dict[str, Any]) -> None:
 
 
 def test_keyboard_reads_the_plots_out(seen: dict[str, Any]) -> None:
-    """End goes to the greatest value; on a time plot all panels answer together; assistive tools get the text."""
+    """End goes to the greatest value; on a time plot all panels answer together, in words."""
     assert re.fullmatch(r"100% of completed requests, at most [\d,.]+ ms", seen["last"])
     for name in ("running", "waiting", "KV cache", "prefill", "decode"):
         assert name in seen["time"]

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from llmsim.engine.request import Request
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.errors import InvariantError
+from llmsim.measure.gaps import GapPool
 from llmsim.measure.laws import check
 from llmsim.measure.records import STEP_COLUMNS, ReplicaRecord, RunRecord, StepLog
 from llmsim.sim.play import make_engine, play
@@ -147,6 +150,26 @@ def test_a_run_cut_off_at_any_moment_keeps_the_laws(until_s):
     check(record)
     assert (until_s < 1e6) == any(req.status == "unfinished" for req in record.requests)
     assert until_s < 0.4 or any(req.preemptions for req in record.requests)
+
+
+@pytest.mark.parametrize("scheduler", [ChunkedPrefill, Orca, VllmPrefillFirst])
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=25),
+    gap_s=st.sampled_from([0.0, 0.01, 0.1]),
+    fast_forward=st.booleans(),
+)
+@settings(deadline=None, max_examples=25)
+def test_gaps_add_up_to_the_time_between_first_and_last_tokens(scheduler, lengths, gap_s, fast_forward):
+    """The pool of gaps holds every second between tokens once, through preemptions and late joins."""
+    log = StepLog()
+    engine = make_engine(0, log, scheduler, num_kv_tokens=160, block_size=4, fast_forward=fast_forward)
+    record = play([Request(i, gap_s * i, *pair) for i, pair in enumerate(lengths)], [engine], log)
+    pool = GapPool.of(log)
+    between_s = sum(req.finish_s - req.first_token_s for req in record.requests)
+
+    check(record)
+    assert sum(req.output_tokens - 1 for req in record.requests) == pool.size
+    assert between_s == pytest.approx(pool.mean_s() * pool.size if pool.size else 0.0)
 
 
 @given(jobs=jobs, seed=st.integers(0, 2**32 - 1))

@@ -108,13 +108,6 @@ def make_replica(index: int = 0) -> ReplicaRecord:
     )
 
 
-def make_replica(index: int = 0) -> ReplicaRecord:
-    """One H100."""
-    return ReplicaRecord(
-        index, "main", "h100-sxm", 1, 27_000, 16, [], 2.49, kv_arithmetic="80 GB less weights = 54 GB"
-    )
-
-
 def make_record(requests: list[Request], *, num_rows: int = 400, replicas: int = 1) -> RunRecord:
     """A record whose rows roughly agree with its requests."""
     served = [req for req in requests if req.status == "completed"]

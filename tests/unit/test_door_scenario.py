@@ -47,9 +47,14 @@ def test_a_policy_is_a_name_or_a_mapping(tmp_path: Path) -> None:
     """Options that are not given are there with their defaults."""
     path = write_scenario(tmp_path, old="engine:\n", new="engine:\n  kv_cache: buddy\n")
     named = load_scenario(path).scenario.engine.kv_cache
-    spelled_out = load_scenario(path, ["engine.kv_cache={kind: buddy, reserve: oracle}"]).scenario.engine.kv_cache
+    spelled_out = load_scenario(
+        path, ["engine.kv_cache={kind: buddy, reserve: oracle}"]
+    ).scenario.engine.kv_cache
 
-    assert (PolicyRef("buddy", {"reserve": "pow2"}), PolicyRef("buddy", {"reserve": "oracle"})) == (named, spelled_out)
+    assert (PolicyRef("buddy", {"reserve": "pow2"}), PolicyRef("buddy", {"reserve": "oracle"})) == (
+        named,
+        spelled_out,
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,12 +165,16 @@ def test_unknown_catalogue_names_suggest_the_nearest(tmp_path: Path) -> None:
     model, accelerator = problems_of(path)
 
     assert model.startswith("2:8: model: unknown model 'llama-3.1-8c'; ")
-    assert accelerator.startswith("5:18: fleet.0.accelerator: unknown accelerator 'h100-sx'; did you mean 'h100-sxm'")
+    assert accelerator.startswith(
+        "5:18: fleet.0.accelerator: unknown accelerator 'h100-sx'; did you mean 'h100-sxm'"
+    )
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     """A duplicate key, an unknown name, a wrong unit and a bad --set, in one go."""
-    text = SCENARIO.replace("h100-sxm", "h100-sxx").replace("num_seqs: 64", "num_seqs: 64\n  max_num_seqs: 65")
+    text = SCENARIO.replace("h100-sxm", "h100-sxx").replace(
+        "num_seqs: 64", "num_seqs: 64\n  max_num_seqs: 65"
+    )
     path = write_scenario(tmp_path, text, old="500", new="5GB")
 
     found = problems_of(path, "engine.blok_size=8")
@@ -187,9 +196,9 @@ def test_a_key_required_by_another_is_told_where_it_belongs(tmp_path: Path) -> N
     """The key is not in the file, so its mapping's place is given."""
     path = write_scenario(tmp_path, old="  num_requests: 30\n", new="")
 
-    assert ["9:3: workload.num_requests: required, but missing (or `duration_s`): how many requests there are"] == (
-        problems_of(path)
-    )
+    assert [
+        "9:3: workload.num_requests: required, but missing (or `duration_s`): how many requests there are"
+    ] == (problems_of(path))
 
 
 def test_pools_need_names_of_their_own(tmp_path: Path) -> None:
@@ -202,8 +211,14 @@ def test_pools_need_names_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("expected", "sets"),
     [
-        ("10:17: workload.input_tokens: 100 leaves no room for output within engine.max_model_len (100", ["100"]),
-        ("11:18: workload.output_tokens: 100 of prompt and 20 of output exceed engine.max_model_len (119", ["119"]),
+        (
+            "10:17: workload.input_tokens: 100 leaves no room for output within engine.max_model_len (100",
+            ["100"],
+        ),
+        (
+            "11:18: workload.output_tokens: 100 of prompt and 20 of output exceed engine.max_model_len (119",
+            ["119"],
+        ),
     ],
 )
 def test_a_fixed_length_that_can_never_fit_is_an_input_error(
@@ -240,7 +255,9 @@ def test_a_file_that_is_no_mapping_is_one_problem(tmp_path: Path, expected: str,
 
 def test_a_trace_that_is_not_there_is_told_at_load(tmp_path: Path) -> None:
     """Before anything is simulated or written."""
-    path = write_scenario(tmp_path, old="  input_tokens: 100\n  output_tokens: 20\n", new="  trace: absent.csv\n")
+    path = write_scenario(
+        tmp_path, old="  input_tokens: 100\n  output_tokens: 20\n", new="  trace: absent.csv\n"
+    )
 
     assert [f"10:10: workload.trace: no such file: {tmp_path / 'absent.csv'}"] == problems_of(path)
 
@@ -301,7 +318,11 @@ def test_a_pools_engine_keeps_what_it_does_not_change(tmp_path: Path) -> None:
         ["fleet.engine={block_size: 32}", "slo.classes={gold: {ttft_ms: 1}}", "slo.percentile=99%"],
         ["workload.arrival={kind: gamma, request_rate: 3.5, burstiness: 1e-3}", "engine.kv_cache=buddy"],
         ["workload.input_tokens={kind: lognormal, mean: 100, std: 50, max: 1000}", "name='1e5'"],
-        ["fleet.cost_model={kind: linear, iteration_s: 1e-5}", "simulation.max_duration_s=1h", "engine.scheduler=static"],
+        [
+            "fleet.cost_model={kind: linear, iteration_s: 1e-5}",
+            "simulation.max_duration_s=1h",
+            "engine.scheduler=static",
+        ],
     ],
 )
 def test_the_resolved_scenario_reads_back_as_the_same(tmp_path: Path, sets: list[str]) -> None:

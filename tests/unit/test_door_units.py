@@ -44,7 +44,9 @@ def test_another_unit_is_refused_with_the_units_accepted(text: str) -> None:
 
 
 @given(st.sampled_from(sorted(DIMENSIONS)), st.data(), st.integers(0, 10**6))
-def test_units_of_a_dimension_convert_into_each_other(dimension: str, data: st.DataObject, number: int) -> None:
+def test_units_of_a_dimension_convert_into_each_other(
+    dimension: str, data: st.DataObject, number: int
+) -> None:
     """Reading in one unit and scaling is reading in another."""
     units = DIMENSIONS[dimension]
     one = data.draw(st.sampled_from(sorted(units)))

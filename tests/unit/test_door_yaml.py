@@ -56,7 +56,9 @@ def test_a_key_given_twice_is_a_problem_at_its_second_place() -> None:
     """PyYAML would silently keep the last."""
     document = parse_yaml("engine:\n  block_size: 16\n  block_size: 32\n", "f")
 
-    assert ["f:3:3: engine.block_size: given twice, first on line 2; keep one"] == list(map(str, document.problems))
+    assert ["f:3:3: engine.block_size: given twice, first on line 2; keep one"] == list(
+        map(str, document.problems)
+    )
     assert {"engine": {"block_size": 16}} == document.value
 
 
@@ -98,7 +100,11 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     """Missing, a directory, or not UTF-8."""
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
 
-    for name, reason in [("absent.yaml", "no such file"), ("", "is a directory"), ("latin.yaml", "is not UTF-8")]:
+    for name, reason in [
+        ("absent.yaml", "no such file"),
+        ("", "is a directory"),
+        ("latin.yaml", "is not UTF-8"),
+    ]:
         with pytest.raises(ScenarioError, match=reason):
             read_yaml(tmp_path / name)
 

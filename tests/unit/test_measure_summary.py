@@ -157,6 +157,14 @@ def test_a_small_sample_is_noted():
     assert any("p99" in note for note in summary_of(one_at_a_time(poisson(0.5, 200, 0), 1.0))["notes"])
 
 
+def test_a_higher_slo_percentile_needs_a_larger_sample():
+    """2,000 requests carry a p99, not the p99.9 that the targets ask for."""
+    record = one_at_a_time(poisson(0.5, 2000, 0), 1.0)
+
+    assert [] == summary_of(record, Slo(ttft_ms=1e6))["notes"]
+    assert "p99.9" in summary_of(record, Slo(ttft_ms=1e6, percentile=0.999))["notes"][0]
+
+
 def test_a_stopped_run_says_so():
     """An interrupted run's numbers are partial."""
     record = one_at_a_time([0.0], 1.0)

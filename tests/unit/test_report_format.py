@@ -10,7 +10,8 @@ from llmsim.report.format import dollars, energy, figures, percent, seconds
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1,234", 1234.4), ("56.8", 56.78), ("5.68", 5.678), ("0.00123", 0.0012345), ("0", 0.0)]
+    ("text", "value"),
+    [("1,234", 1234.4), ("56.8", 56.78), ("5.68", 5.678), ("0.00123", 0.0012345), ("0", 0.0)],
 )
 def test_three_figures(text: str, value: float) -> None:
     """At least three significant figures whatever the size."""

@@ -116,7 +116,9 @@ def test_marks_are_the_summary_percentiles() -> None:
     """The dots stand where the table says."""
     record, loaded = runs.make_record(runs.make_requests(1_000)), runs.make_loaded()
     summary = runs.summary_of(record, loaded)
-    marks = {mark["name"]: mark["x"] for mark in data_of(runs.page_of(record, loaded))["distributions"][0]["marks"]}
+    marks = {
+        mark["name"]: mark["x"] for mark in data_of(runs.page_of(record, loaded))["distributions"][0]["marks"]
+    }
 
     for name, value in marks.items():
         assert summary[f"{name.lower()}_ttft_ms"] == pytest.approx(value, rel=1e-4)

@@ -43,7 +43,9 @@ def test_missed_target_is_named_with_its_margin() -> None:
     judged = verdict(summary_of(make_record(steady_requests()), loaded), loaded.scenario.slo)
 
     assert "missed" == judged.status
-    assert [("ttft_ms", False), ("tpot_ms", True)] == [(check.metric, check.is_met) for check in judged.checks]
+    assert [("ttft_ms", False), ("tpot_ms", True)] == [
+        (check.metric, check.is_met) for check in judged.checks
+    ]
     assert "P99 100 ms, 2.00 times the limit" == judged.checks[0].margin()
     assert "P99 20.0 ms, 50% below the limit" == judged.checks[1].margin()
 
@@ -96,4 +98,6 @@ def test_fits_the_terminal(n: int, slo: dict[str, Any] | None) -> None:
 
 def test_user_text_is_not_markup() -> None:
     """Square brackets in a reason are printed, not read as a style."""
-    assert "[red]no[/red]" in printed(make_record([refuse(r, "[red]no[/red]") for r in steady_requests(3)]), make_loaded())
+    assert "[red]no[/red]" in printed(
+        make_record([refuse(r, "[red]no[/red]") for r in steady_requests(3)]), make_loaded()
+    )

@@ -24,13 +24,34 @@ NAMES = {
     "timeline.json.gz",
     "run_info.json",
 }
-REQUEST_COLUMNS = (
-    "id,class,arrival_s,first_token_s,finish_s,input_tokens,cached_tokens,output_tokens,replica,preemptions,"
-    "status,ttft_ms,tpot_ms,e2el_ms,slo_ok"
-).split(",")
-STEP_COLUMNS = (
-    "replica,start_s,iterations,duration_s,sequences,prefill_tokens,decode_tokens,kv_blocks,waiting".split(",")
-)
+REQUEST_COLUMNS = [
+    "id",
+    "class",
+    "arrival_s",
+    "first_token_s",
+    "finish_s",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "replica",
+    "preemptions",
+    "status",
+    "ttft_ms",
+    "tpot_ms",
+    "e2el_ms",
+    "slo_ok",
+]
+STEP_COLUMNS = [
+    "replica",
+    "start_s",
+    "iterations",
+    "duration_s",
+    "sequences",
+    "prefill_tokens",
+    "decode_tokens",
+    "kv_blocks",
+    "waiting",
+]
 
 
 def write_run(out: Path, n: int = 50, **run_info: Any) -> list[Path]:
@@ -173,7 +194,9 @@ def test_a_read_only_directory_is_refused(tmp_path: Path) -> None:
         prepare_directory(tmp_path, runs.SHA)
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_half_file(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A write that fails ends as the user's error; the older file survives and no partial one stays."""
     write_run(tmp_path)
     before = (tmp_path / f"steps.{suffix}").read_bytes()

@@ -16,7 +16,6 @@ from rich.console import Console
 import llmsim
 from llmsim.api import Result, run
 from llmsim.cli.progress import ProgressBar
-from llmsim.errors import UserError
 from llmsim.files.scenario_file import LoadedScenario, scenario_sha256
 from llmsim.measure.slo import targets_missed
 from llmsim.report.table import render
@@ -80,7 +79,7 @@ def _nothing_left_on_error(directory: Path) -> Iterator[None]:
     made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
         yield
-    except UserError:
+    except BaseException:
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

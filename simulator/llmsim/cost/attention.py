@@ -128,7 +128,7 @@ class AttentionCost:
 
 def _one_span_line(per_sequence: float, slope: float) -> Line:
     def line(sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
-        return DecodeLine(per_sequence * sequences + slope * kv_tokens[0], slope * growth[0])
+        return per_sequence * sequences + slope * kv_tokens[0], slope * growth[0], FOREVER
 
     return line
 

@@ -169,13 +169,16 @@ class Batch:
 
     def retire(self, req: Request) -> None:
         """A finished sequence produces no more tokens but is still computed and holds its KV."""
-        self.growth.leave(req, self._tokens_of(req))
+        self.growth.leave(req, req.kv_tokens + self.iteration - req.join_iteration + self.allocated)
         self.num_decoding -= 1
         req.generated += self.iteration - req.join_iteration
 
     def drop_retired(self, req: Request) -> None:
         """A retired sequence goes, and its KV with it. Changes batch and pool."""
-        self._leave_sums(req)
+        self.num_sequences -= 1
+        self.context -= req.join_context + self.iteration - req.join_iteration
+        for sums in self._sums:
+            sums.leave(req, self.iteration)
         del self.running[req]
         self.kv.release(req)
 
@@ -186,25 +189,18 @@ class Batch:
                 req.generated += self.iteration - req.join_iteration
                 req.join_iteration = self.iteration
 
-    def _tokens_of(self, req: Request) -> int:
-        """Tokens ``req`` was given room for. Pure query."""
-        return req.kv_tokens + self.iteration - req.join_iteration + self.allocated
-
-    def _leave_sums(self, req: Request) -> None:
+    def _stop_decoding(self, req: Request) -> None:
+        decoded = self.iteration - req.join_iteration
+        self.growth.leave(req, req.kv_tokens + decoded + self.allocated)
+        self.num_decoding -= 1
         self.num_sequences -= 1
-        self.context -= req.join_context + self.iteration - req.join_iteration
+        self.context -= req.join_context + decoded
         for sums in self._sums:
             sums.leave(req, self.iteration)
-
-    def _stop_decoding(self, req: Request) -> None:
-        self.growth.leave(req, self._tokens_of(req))
-        self.num_decoding -= 1
-        self._leave_sums(req)
-        decoded = self.iteration - req.join_iteration
         req.generated += decoded
         if decoded:
             req.last_token_s = self.last_token_s
-        elif req.last_token_s in self.joined_later:
+        elif self.joined_later and req.last_token_s in self.joined_later:
             self.joined_later[req.last_token_s] -= 1
 
     def _forget_due(self, req: Request) -> None:

@@ -55,11 +55,20 @@ class Engine:
         """Requests here, waiting or running. Pure query."""
         return len(self.scheduler.waiting) + self.kv.num_sequences
 
+    def submit(self, req: Request) -> str:
+        """``req`` joins the queue, unless it can never run here: then why not."""
+        refusal = self.refusal(req)
+        if not refusal:
+            self.scheduler.submit(req)
+        return refusal
+
     def refusal(self, req: Request) -> str:
         """Why ``req`` can never run here; empty when it can. Pure query."""
-        if req.input_tokens + req.output_tokens > self.kv.max_model_len:
+        kv = self.kv
+        tokens = req.input_tokens + req.output_tokens
+        if tokens > kv.max_model_len:
             return "longer than max_model_len"
-        return "" if self.kv.fits(req) else "larger than the KV pool"
+        return "" if tokens <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
         """What ``batch`` computes next; requests that start are told so."""
@@ -77,7 +86,8 @@ class Engine:
         plan = self.plan(batch, now_s)
         if not isinstance(plan, StepPlan):
             return plan
-        first_s, growth_s, count = self.price(self.stages[0], batch, plan, self.horizon(batch, plan))
+        count = 1 if plan.chunks else self.horizon(batch, plan)
+        first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
         return Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
 
     def horizon(self, batch: Batch, plan: StepPlan) -> int:
@@ -127,6 +137,7 @@ class Engine:
             padding += computed - new_tokens
             pairs += FULL.pairs(computed, req.computed)
             self._advance_prefill(batch, req, new_tokens, plan.padded_to, end_s, done)
+        held = self.kv.num_blocks - self.kv.free_blocks  # before the finished give theirs back
         delivered = self.scheduler.finish(batch, done, end_s) if done else done
         for req in delivered:
             req.finish_s = end_s
@@ -148,7 +159,7 @@ class Engine:
                 padding + width - decoding,
                 pairs,
                 run.decode_kv * count + width * (count * (count - 1) // 2),
-                self.kv.num_blocks - self.kv.free_blocks,
+                held,
                 run.waiting,
                 lag_s,
                 aligned,

@@ -117,7 +117,7 @@ def _family(text: Mapping[str, Any], source: str, assume: str | None) -> Family 
     A file without ``model_type`` is read as Llama when its fields are Llama's, which ``rms_norm_eps`` shows.
     """
     if assume is None:
-        known = text.get("model_type") or ("llama" if "rms_norm_eps" in text else "")
+        known = text.get("model_type") or ("llama" if text.get("rms_norm_eps") else "")
         return FAMILIES.get(str(known))
     if assume not in FAMILIES:
         message = f"assume: unknown architecture {assume!r}; {nearest(assume, FAMILIES)}"

@@ -63,7 +63,8 @@ def bottleneck(record: RunRecord, scenario: Scenario, load: Load) -> tuple[str, 
     if shares["idle"] > MOSTLY:
         return f"arrivals: the fleet is idle {shares['idle']:.0%} of the time", shares
     bound = max(shares.keys() - {"idle"}, key=lambda name: (shares[name], name))
-    return WORDS[bound].format(share=shares[bound] / load.busy_share), shares
+    words = WORDS.get(bound, bound + ": {share:.0%} of the busy time")
+    return words.format(share=shares[bound] / load.busy_share), shares
 
 
 def _busy_shares(record: RunRecord) -> dict[str, float]:

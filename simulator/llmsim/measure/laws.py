@@ -27,7 +27,7 @@ def check(record: RunRecord, *, table: RequestTable | None = None) -> None:
     Raises:
         InvariantError: With every law broken, and the numbers of its first case.
     """
-    table = RequestTable.of(record) if table is None else table
+    table = record.table if table is None else table
     broken = [*_request_laws(record, table), *_row_laws(record), *_token_laws(record, table)]
     if broken:
         raise InvariantError("; ".join(broken))

@@ -5,16 +5,20 @@ Nothing is averaged while the simulation runs; every statistic is computed later
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from functools import cached_property
+from struct import Struct
 
 import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.request import Request
+
+if TYPE_CHECKING:
+    from llmsim.measure.requests import RequestTable
 
 STEP_COLUMNS = (
     "replica",
@@ -31,7 +35,7 @@ STEP_COLUMNS = (
     "padded_tokens",  # tokens computed per iteration beyond prefill and decode tokens (static batching)
     "prefill_pairs",  # query-key pairs (full attention) of the row's prefill chunks
     "decode_kv_tokens",  # KV tokens read by decoding over the whole row (full attention)
-    "kv_blocks",  # held when the row ends
+    "kv_blocks",  # held when the row ends, by sequences that finish there too
     "waiting",  # requests waiting when the row starts
     "lag_s",  # time between the decoding sequences' last token and the row's start (0: none)
     "aligned",  # decoding sequences whose first gap is lag_s + first_s; the others are in extra_gaps
@@ -39,18 +43,23 @@ STEP_COLUMNS = (
 """Columns of :class:`StepLog`, in order. Row i's sequences emit at start + first, + (first + growth), …"""
 
 
+_pack = Struct(f"{len(STEP_COLUMNS)}d").pack
+
+
 class StepLog:
     """Rows of ``STEP_COLUMNS``, packed as doubles: 8 bytes a cell however many rows there are."""
 
     def __init__(self) -> None:
-        self._cells = array("d")
-        self.add = self._cells.extend
-        """``add((replica, lane, …))``: append one row, in the order of ``STEP_COLUMNS``."""
+        self._cells = bytearray()
         self.extra_gaps: list[tuple[float, int]] = []
         """(gap in seconds, sequences) of first gaps that differ from their row's ``lag_s + first_s``."""
 
+    def add(self, row: tuple[float, ...]) -> None:
+        """Append one row, its cells in the order of ``STEP_COLUMNS``."""
+        self._cells += _pack(*row)
+
     def __len__(self) -> int:
-        return len(self._cells) // len(STEP_COLUMNS)
+        return len(self._cells) // (8 * len(STEP_COLUMNS))
 
     @property
     def table(self) -> npt.NDArray[np.float64]:
@@ -113,11 +122,13 @@ class RunRecord:
     events: int = 0
     skipped_trace_rows: dict[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def table(self) -> RequestTable:
+        """The requests as columns, made when first asked for: the run is over by then."""
+        from llmsim.measure.requests import RequestTable  # noqa: PLC0415 (it is made of this module's records)
+
+        return RequestTable.of(self)
+
     def request_column(self, name: str) -> npt.NDArray[np.float64]:
         """One numeric attribute of every request. shape (num_requests,)."""
         return np.array([getattr(request, name) for request in self.requests], dtype=np.float64)
-
-    @cached_property
-    def completed(self) -> npt.NDArray[np.bool_]:
-        """Which requests completed. shape (num_requests,)."""
-        return np.array([request.status == "completed" for request in self.requests], dtype=np.bool_)

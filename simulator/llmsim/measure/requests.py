@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from llmsim.engine.request import Request, Status
-from llmsim.measure.records import RunRecord
+
+if TYPE_CHECKING:  # records.py may then use this module
+    from llmsim.measure.records import RunRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]

@@ -28,7 +28,7 @@ def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None
         Arrays of shape (num_bins,), except ``time_s`` of shape (num_bins + 1,). Empty for a run that
         took no time.
     """
-    table = RequestTable.of(record) if table is None else table
+    table = record.table if table is None else table
     first, last = table.window_s
     if last <= first:
         return {}

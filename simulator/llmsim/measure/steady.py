@@ -61,7 +61,7 @@ def steady_metrics(table: RequestTable, slo: Slo, window: tuple[float, float]) -
     """The headline metrics of the steady window.
 
     Latencies are those of the requests that arrived in it, whenever they completed; throughputs count
-    the completions in it.
+    the completions in it. ITL is left out: gaps are pooled without the time they fell in.
     """
     start, end = window
     arrived = (table.arrival_s >= start) & (table.arrival_s <= end)

@@ -35,7 +35,7 @@ def summarise(
         version: Of this program.
         table: The run's requests where the caller has them as columns already.
     """
-    table = RequestTable.of(record) if table is None else table
+    table = record.table if table is None else table
     first_s, last_s = table.window_s
     duration_s = last_s - first_s
     pool = GapPool.of(record.steps)
@@ -158,7 +158,7 @@ def _verdicts(
     notes = [
         backlog.note(),
         f"no steady window: {window}" if isinstance(window, str) else None,
-        thin_sample_note("every latency", 99, int(table.completed.sum())),
+        thin_sample_note("every latency", _highest_percentile(scenario), int(table.completed.sum())),
     ]
     return {
         "saturation": backlog.saturation,
@@ -167,6 +167,12 @@ def _verdicts(
         "steady_state": None if isinstance(window, str) else steady_metrics(table, scenario.slo, window),
         "notes": partial + [note for note in notes if note],
     }
+
+
+def _highest_percentile(scenario: Scenario) -> float:
+    """The highest percentile reported or asked for, in percent; an SLO for every request asks for none."""
+    asked = 100 * scenario.slo.percentile
+    return max(99.0, asked) if asked < 100 else 99.0
 
 
 def _load(record: RunRecord, table: RequestTable, duration_s: float) -> Load:

@@ -40,7 +40,7 @@ def _workload(record: RunRecord, scenario: Scenario) -> Fact:
     """How requests arrive, and their mean lengths as offered; the trace or profile they come from."""
     workload = scenario.workload
     options = workload.arrival.model_dump(exclude={"kind"}, exclude_none=True)
-    arrivals = " ".join([workload.arrival.kind, *(f"{key} {value:,g}" for key, value in options.items())])
+    arrivals = ", ".join([workload.arrival.kind, *(f"{key} {value:,g}" for key, value in options.items())])
     offered = max(1, len(record.requests))
     input_tokens = sum(request.input_tokens for request in record.requests) / offered
     output_tokens = sum(request.output_tokens for request in record.requests) / offered

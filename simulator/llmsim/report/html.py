@@ -36,7 +36,7 @@ def page(
     """
     judged = verdict(summary, loaded.scenario.slo)
     data = plot_data(summary, record, loaded.scenario.slo, table)
-    style, script = _asset("page.css"), _asset("ticks.js") + _asset("page.js")
+    style, script = _asset("page.css"), "".join(map(_asset, ("ticks.js", "plot.js", "page.js")))
     return Template(_asset("page.html")).substitute(
         title=escape(loaded.scenario.name),
         subtitle=escape(facts.subtitle(record, loaded.model.name)),

@@ -101,13 +101,12 @@ def _panel(values: Mapping[str, Floats], panel: Panel) -> dict[str, Any]:
         {"name": name, "y": _short(values[column] * panel.scale), "color": color}
         for column, (name, color) in panel.lines.items()
     ]
+    peaks = ", ".join(f"{line['name']} {figures(max(line['y']))}{panel.unit}" for line in lines)
     return {
         "id": panel.id,
         "title": panel.title,
         "about": f"averages over {len(lines[0]['y'])} equal intervals of the run",
-        "caption": ", ".join(
-            f"{line['name']} at most {figures(max(line['y']))}{panel.unit}" for line in lines
-        ),
+        "caption": f"highest average of an interval: {peaks}",
         "yLabel": panel.y_label,
         "yUnit": panel.unit,
         "series": lines,

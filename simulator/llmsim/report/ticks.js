@@ -1,5 +1,33 @@
 "use strict";
-// Numbers and scales of the plots in report.html.
+// Elements, numbers and scales for the plots of report.html.
+
+const SVG_NS = "http://www.w3.org/2000/svg";
+
+function make(name, attributes, parent) {
+  const node = document.createElementNS(SVG_NS, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (parent) parent.append(node);
+  return node;
+}
+
+function html(name, className, text, parent) {
+  const node = document.createElement(name);
+  node.className = className;
+  node.textContent = text;
+  if (parent) parent.append(node);
+  return node;
+}
+
+/** Index of the last value not above the target; 0 when there is none. */
+function lastNotAbove(values, target) {
+  let [low, high] = [0, values.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (values[middle] <= target) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
 
 /** Three significant figures, thousands apart. */
 function figures(value) {

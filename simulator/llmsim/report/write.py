@@ -81,7 +81,7 @@ def write_results(
         OutputError: A file could not be written (disk full, no permission).
     """
     resolved = resolved_yaml(loaded.scenario)
-    table = RequestTable.of(record)
+    table = record.table
     suffix, write_table = ("parquet", _parquet) if find_spec("pyarrow") else ("csv.gz", _csv)
     files: dict[str, Fill] = {
         "summary.json": _text(summary_json(summary)),

@@ -37,6 +37,13 @@ class Clock(simpy.Environment):
         heappush(self._queue, (time_s, phase, next(self._eid), alarm))
         return alarm
 
+    def again(self, alarm: Alarm, time_s: float, phase: int) -> Alarm:
+        """``alarm``, which has fired and was never moved, once more at ``time_s``."""
+        alarm.time_s = time_s
+        alarm.callbacks = []
+        heappush(self._queue, (time_s, phase, next(self._eid), alarm))
+        return alarm
+
     def move(self, alarm: Alarm, time_s: float, phase: int) -> Alarm:
         """A new alarm at ``time_s`` that wakes whoever waits for ``alarm``, which wakes nobody now."""
         moved = self.at(time_s, phase)

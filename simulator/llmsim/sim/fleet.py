@@ -74,8 +74,9 @@ class Fleet:
 
     def _open_loop(self) -> Generator[Alarm, None, None]:
         clock = self.clock
+        alarm = Alarm(clock)
         for req in self.stream.requests():
-            yield clock.at(req.arrival_s, ARRIVAL)
+            yield clock.again(alarm, req.arrival_s, ARRIVAL)
             moment_s = req.arrival_s * (1 + TIE)
             while (next_s := clock.acts_before(ARRIVAL, moment_s)) is not None:
                 yield clock.at(next_s, ARRIVAL)
@@ -89,13 +90,10 @@ class Fleet:
 
     def _offer(self, req: Request) -> None:
         self.requests.append(req)
-        destination = self.router.choose(req)
-        reason = destination.refusal(req)
-        if reason:
-            req.status, req.reason = "rejected", reason
+        refusal = self.router.choose(req).submit(req)
+        if refusal:
+            req.status, req.reason = "rejected", refusal
             self._delivered((req,))
-        else:
-            destination.submit(req)
         if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
             self.progress(self.clock.now, self.num_finished, self.stream.total)
 

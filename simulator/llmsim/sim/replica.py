@@ -43,16 +43,12 @@ class Replica:
         """Whether it sleeps with nothing to run. Pure query."""
         return self._run is None
 
-    def refusal(self, req: Request) -> str:
-        """Why ``req`` can never run here; empty when it can. Pure query."""
-        return self.engine.refusal(req)
-
-    def submit(self, req: Request) -> None:
-        """``req`` joins this replica's queue."""
-        scheduler = self.engine.scheduler
-        scheduler.submit(req)
-        if self.is_idle or scheduler.arrival_matters():
+    def submit(self, req: Request) -> str:
+        """``req`` joins this replica's queue, unless it can never run here: then why not."""
+        refusal = self.engine.submit(req)
+        if not refusal and (self.is_idle or self.engine.scheduler.arrival_matters()):
             self.wake()
+        return refusal
 
     def wake(self) -> None:
         """Something has changed: decide anew at the next iteration boundary, or now when idle."""

@@ -17,12 +17,8 @@ from llmsim.spec.base import Strict
 class Destination(Protocol):
     """Where a request can be sent."""
 
-    def refusal(self, req: Request) -> str:
-        """Why ``req`` can never run there; empty when it can."""
-        ...
-
-    def submit(self, req: Request) -> None:
-        """Take ``req`` in."""
+    def submit(self, req: Request) -> str:
+        """Take ``req`` in, or say why it can never run there; empty when it is in."""
         ...
 
 
@@ -78,19 +74,18 @@ class CentralQueue(Router):
         """See :class:`Router`."""
         return self
 
-    def refusal(self, req: Request) -> str:
-        """Why no replica can ever run ``req``; empty when one can."""
-        reasons = [replica.refusal(req) for replica in self.replicas]
-        return "" if "" in reasons else reasons[0]
-
-    def submit(self, req: Request) -> None:
+    def submit(self, req: Request) -> str:
         """``req`` joins the queue of all: an idle replica, or whoever is first at a boundary, takes it."""
+        refusals = [replica.engine.refusal(req) for replica in self.replicas]
+        if "" not in refusals:
+            return refusals[0]
         self.replicas[0].engine.scheduler.submit(req)
         idle = next((replica for replica in self.replicas if replica.is_idle), None)
         if idle:
             idle.wake()
         else:
             self._wake(lambda scheduler: scheduler.arrival_matters())
+        return ""
 
     def _head_changed(self) -> None:
         """Replicas that had no room for the old head of the queue may have room for the new one."""

@@ -52,7 +52,7 @@ class _Bell(Strict):
         share = self.share_below(self.longest + 0.5) - self.share_below(self.min - 0.5)
         if share < LEAST_ACCEPTED_SHARE:
             raise ValueError(
-                f"{share:.2%} of the draws would lie between min {self.min} and max {self.max}; "
+                f"only {share:.2%} of the draws would be from {self.min} to {self.longest} tokens long; "
                 "widen the limits or move the mean"
             )
         return self

@@ -1,4 +1,10 @@
-"""A workload profile: a real trace boiled down to its rate over time and its joint length quantiles."""
+"""A workload profile: a real trace boiled down to its rate over time and its joint length quantiles.
+
+Kept: the rate window by window, the burstiness within, both length distributions and how they go
+together. Lost: that some minutes bring longer prompts or answers than others. On the Azure 2023
+conversation trace that does not show while the server has room (mean TTFT and TPOT within 1%, P99
+within 8%); close to saturation, P99 TTFT reads low by a third.
+"""
 
 from __future__ import annotations
 

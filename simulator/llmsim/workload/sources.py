@@ -8,8 +8,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from llmsim.errors import CatalogError, InvariantError, Problem, ScenarioError, TraceError
-from llmsim.files import catalog
+from llmsim.errors import InvariantError, Problem, ScenarioError, TraceError
 from llmsim.files.traces import Trace, read_trace
 from llmsim.rng import stream
 from llmsim.spec.workload import (
@@ -24,8 +23,6 @@ from llmsim.spec.workload import (
 )
 from llmsim.workload import arrivals, lengths
 from llmsim.workload.profile import RateProfile, WorkloadProfile, load_profile
-
-SUFFIXES = ("", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,10 @@ class ArrivalSource:
 
 
 def open_trace(workload: Workload, base_dir: Path) -> Trace | None:
-    """The workload's trace: a file, or a name in the catalogue. Raises TraceError, CatalogError."""
+    """The workload's trace. Raises TraceError."""
     if workload.trace is None:
         return None
-    named = [catalog.root() / "workloads" / (workload.trace + suffix) for suffix in SUFFIXES]
-    candidates = [base_dir / Path(workload.trace).expanduser(), *named]
-    path = next((path for path in candidates if path.is_file()), candidates[0])
-    if not path.exists() and workload.trace in catalog.workload_profiles():
-        message = f"'{workload.trace}' is a workload profile, not a trace; write `profile: {workload.trace}`"
-        raise CatalogError(Problem("workload.trace", message))
+    path = base_dir / Path(workload.trace).expanduser()
     return read_trace(
         path, limit=workload.limit, timestamp_unit=workload.timestamp_unit, source=workload.trace
     )

@@ -71,7 +71,7 @@ class RequestStream:
         max_concurrency: int | None = None,
         skipped: dict[str, int] | None = None,
         description: str = "",
-        block: int = BLOCK,
+        block: int | None = None,
     ) -> None:
         self.total = total if end_s == inf else None
         self.max_concurrency = max_concurrency
@@ -82,7 +82,7 @@ class RequestStream:
         self._most = total
         self._end_s = end_s
         self._description = description
-        self.block = block
+        self.block = block or BLOCK
         self._drawn = self._without_times()
 
     def requests(self) -> Iterator[Request]:

@@ -45,6 +45,7 @@ class KVCache(ABC):
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
         num_sequences: Requests that hold something.
+        surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
     """
 
@@ -57,6 +58,7 @@ class KVCache(ABC):
         self.free_blocks = self.num_blocks
         self.max_model_len = max_model_len
         self.num_sequences = 0
+        self.surely_fits = 0
 
     @abstractmethod
     def fits(self, req: Request) -> bool:

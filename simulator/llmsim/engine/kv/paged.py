@@ -63,6 +63,10 @@ class BlockGrowth(Growth):
 class Paged(KVCache):
     """Blocks of ``block_size`` tokens, allocated one at a time as sequences grow."""
 
+    def __init__(self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None) -> None:
+        super().__init__(num_tokens, block_size, max_model_len, options)
+        self.surely_fits = self.num_blocks * block_size
+
     def fits(self, req: Request) -> bool:
         """See :class:`KVCache`. The last token is never written: nobody attends to it."""
         return -(-(req.input_tokens + req.output_tokens - 1) // self.block_size) <= self.num_blocks

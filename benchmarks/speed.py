@@ -1,0 +1,113 @@
+"""Requests simulated per CPU-second, beside a bare simpy loop that fires as many timeouts.
+
+    python benchmarks/speed.py              # every row
+    python benchmarks/speed.py steady azure # some rows
+
+CPU seconds are this process's own, imports excluded; "simulate" ends with every request and every
+step in memory and the laws checked, "with summary" adds all percentiles. Machines differ: compare
+the last column, the cost of one request in bare timeouts of the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+
+import simpy
+
+from llmsim.files.scenario_file import LoadedScenario, load_scenario
+from llmsim.measure.summary import summarise
+from llmsim.sim.run import simulate
+
+HERE = Path(__file__).parent
+SCENARIO = HERE / "speed.yaml"
+AZURE = HERE.parents[1] / "shared" / "data" / "traces" / "azure_llm_2023_conv.csv"
+
+
+def load(*changes: str) -> LoadedScenario:
+    """The benchmark scenario with ``changes``, each ``path.to.key=value``."""
+    return load_scenario(SCENARIO, changes)
+
+
+def capacity_per_s() -> float:
+    """Requests per second one replica completes when they all come at once, the tail left out."""
+    record = simulate(load("workload.arrival={kind: burst}", "workload.num_requests=6000"))
+    finishes = sorted(request.finish_s for request in record.requests)
+    return (5000 - 1000) / (finishes[5000] - finishes[1000])
+
+
+def bare_timeouts_per_s(count: int = 1_000_000) -> float:
+    """What simpy does with nothing to do."""
+    environment = simpy.Environment()
+
+    def sleeper():  # type: ignore[no-untyped-def]
+        for _ in range(count):
+            yield environment.timeout(1.0)
+
+    environment.process(sleeper())
+    start = process_time()
+    environment.run()
+    return count / (process_time() - start)
+
+
+def measure(name: str, floor: int, *changes: str) -> None:
+    """Run one row and print it."""
+    loaded = load(*changes)
+    bare = bare_timeouts_per_s()
+    start = process_time()
+    record = simulate(loaded)
+    simulated_s = process_time() - start
+    summary = summarise(record, loaded.scenario, sha256="", version="")
+    total_s = process_time() - start
+    count = len(record.requests)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{name:<10} {count:>9,} {count / simulated_s:>12,.0f} {count / total_s:>14,.0f} {floor:>8,}"
+        f" {memory:>9.2f} {bare / 1e6:>9.2f} {bare * simulated_s / count:>14.1f}  {summary['saturation']}",
+        flush=True,
+    )
+
+
+def rows(capacity: float) -> dict[str, Callable[[], None]]:
+    """The rows by name."""
+    steady = f"workload.arrival.request_rate={0.8 * capacity}"
+    return {
+        "steady": lambda: measure("steady", 60_000, steady),
+        "overload": lambda: measure("overload", 30_000, f"workload.arrival.request_rate={1.5 * capacity}"),
+        "azure": lambda: measure(
+            "azure", 20_000, f"workload={{trace: {AZURE}}}", "engine.max_model_len=16384"
+        ),
+        "fleet": lambda: measure(
+            "fleet",
+            25_000,
+            f"workload.arrival.request_rate={16 * 0.8 * capacity}",
+            "workload.num_requests=160000",
+            "fleet.replicas=16",
+            "router=least_requests",
+        ),
+        "million": lambda: measure("million", 60_000, steady, "workload.num_requests=1000000"),
+    }
+
+
+def main() -> None:
+    """Print one line per row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("row", nargs="*", help="rows to run; all by default")
+    wanted = parser.parse_args().row
+    capacity = capacity_per_s()
+    table = rows(capacity)
+    print(f"capacity of one replica: {capacity:.1f} requests/s; Python {sys.version.split()[0]}")
+    print("row         requests  simulate/s  with summary/s    floor  peak GiB  bare M/s  timeouts/request")
+    for name in wanted or table:
+        if name == "azure" and not AZURE.exists():
+            print(f"azure: skipped, {AZURE} is not here")
+            continue
+        table[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What a workload may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from workload_runs import make_workload, profile_keys, trace_keys
+
+from llmsim.spec.workload import Workload
+
+
+def _faults(**keys: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        make_workload(**keys)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), True, "fast", "10 ms"])
+def test_rate_is_a_positive_finite_number(rate: Any) -> None:
+    """A request rate that no server could be offered is refused."""
+    assert "request_rate" in _faults(arrival={"kind": "poisson", "request_rate": rate})
+
+
+@pytest.mark.parametrize("kind", ["poisson", "constant"])
+def test_rate_takes_a_unit(kind: str) -> None:
+    """600/min is 10 requests per second."""
+    arrival = {"kind": kind, "request_rate": "600/min"}
+
+    assert {"kind": kind, "request_rate": 10.0} == make_workload(arrival=arrival).arrival.model_dump()
+
+
+@pytest.mark.parametrize("tokens", [0, -5, 1.5, True, "many"])
+@pytest.mark.parametrize("key", ["input_tokens", "output_tokens"])
+def test_length_is_a_whole_positive_number(key: str, tokens: Any) -> None:
+    """A request has at least one token in and one out."""
+    assert key in _faults(**{key: tokens})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ({"kind": "uniform", "min": 9, "max": 3}, "min (9) is greater than max (3)"),
+        ({"kind": "normal", "mean": 100, "std": 1, "min": 500}, "0.00% of the draws"),
+        ({"kind": "lognormal", "mean": 100, "std": 1, "min": 500, "max": 600}, "0.00% of the draws"),
+        ({"kind": "quantiles", "percentiles": [0, 50], "tokens": [1, 2]}, "from 0 (the shortest) to 100"),
+        ({"kind": "quantiles", "percentiles": [0, 60, 50, 100], "tokens": [1, 2, 3, 4]}, "must rise"),
+        ({"kind": "quantiles", "percentiles": [0, 50, 100], "tokens": [5, 4, 6]}, "must not fall"),
+        ({"kind": "quantiles", "percentiles": [0, 50, 100], "tokens": [5, 6]}, "3 percentiles but 2 lengths"),
+        ({"kind": "choice", "tokens": [5, 6], "weights": [1]}, "2 lengths but 1 weights"),
+    ],
+)
+def test_impossible_distributions_are_refused(tokens: dict[str, Any], words: str) -> None:
+    """A distribution nothing could be drawn from says why."""
+    assert words in _faults(input_tokens=tokens)
+
+
+def test_open_loop_needs_an_end() -> None:
+    """Without num_requests or duration_s an open loop would never end."""
+    assert "num_requests" in _faults(num_requests=None)
+
+
+def test_two_ends_are_refused() -> None:
+    """num_requests and duration_s contradict each other."""
+    assert "keep one" in _faults(duration_s=10.0)
+
+
+def test_trace_brings_its_own_times() -> None:
+    """`trace: FILE` alone is a whole workload."""
+    assert "trace" == make_workload(**trace_keys("a.csv")).arrival.kind
+
+
+def test_profile_brings_its_own_times() -> None:
+    """`profile: NAME` alone is a whole workload."""
+    assert "profile" == make_workload(**profile_keys("chat")).arrival.kind
+
+
+def test_all_conflicts_are_told_at_once() -> None:
+    """Three mistakes, three messages."""
+    text = _faults(output_tokens=None, limit=5, time_scale=2.0)
+
+    assert 3 == sum(key in text for key in ("\noutput_tokens\n", "\nlimit\n", "\ntime_scale\n"))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        trace_keys("a.csv", num_requests=5),
+        trace_keys("a.csv", profile="chat"),
+        trace_keys("a.csv", arrival={"kind": "profile"}),
+        trace_keys("a.csv", arrival={"kind": "constant", "request_rate": 1}, input_tokens=1, output_tokens=1),
+        {"arrival": {"kind": "trace"}},
+        {"lengths": {"kind": "samples"}},
+        {"arrival": {"kind": "burst"}, "num_requests": None, "duration_s": 5},
+        {"arrival": {"kind": "burst", "size": 3}},
+        profile_keys("chat", arrival={"kind": "profile", "request_rate": 1, "rate_scale": 2}),
+    ],
+)
+def test_contradictions_are_refused(keys: dict[str, Any]) -> None:
+    """Keys that exclude each other, or that nothing would read, are mistakes."""
+    with pytest.raises(ValidationError):
+        make_workload(**keys)
+
+
+@pytest.mark.parametrize("keys", [{}, profile_keys("chat"), trace_keys("a.csv", time_scale=2.0, limit=3)])
+def test_resolved_workload_means_the_same(keys: dict[str, Any]) -> None:
+    """Written out in full and read back, a workload is itself."""
+    workload = make_workload(**keys)
+
+    assert workload == Workload.model_validate(workload.model_dump(mode="json"))
