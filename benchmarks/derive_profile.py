@@ -23,7 +23,8 @@ NUM_BINS = 20
 PERCENTILES = (0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 100)
 AZURE_2023 = (
     "Azure LLM inference traces 2023 (github.com/Azure/AzurePublicDataset, data/{file} at b469a11), "
-    "published with Patel et al., Splitwise: Efficient Generative LLM Inference Using Phase Splitting, ISCA 2024"
+    "published with Patel et al., Splitwise: Efficient Generative LLM Inference Using Phase Splitting, "
+    "ISCA 2024"
 )
 KNOWN: dict[str, dict[str, Any]] = {
     "azure-2023-conversation": {
@@ -33,7 +34,7 @@ KNOWN: dict[str, dict[str, Any]] = {
         "window_s": 60.0,
     },
     "azure-2023-code": {
-        "description": "One hour of a code completion service at Azure, 2023-11-16: long prompts, short answers, bursts",
+        "description": "One hour of a code completion service at Azure, 2023-11-16: long prompts, bursts",
         "source": AZURE_2023.format(file="AzureLLMInferenceTrace_code.csv"),
         "licence": "CC-BY-4.0",
         "window_s": 5.0,
@@ -44,7 +45,9 @@ KNOWN: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Prints the profile of a trace."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", help=f"name of the profile; known: {', '.join(KNOWN)}")
     parser.add_argument("trace", type=Path)
     parser.add_argument("--window", type=float, help="length of a window of the rate, in s")

@@ -191,7 +191,7 @@ class KVCacheContract(SchedulerContract):
         kv_cache: The class under test, or a function of (num_tokens, block_size, max_model_len).
     """
 
-    scheduler = ChunkedPrefill
+    scheduler: ClassVar[Callable[[Limits, KVCache], Scheduler]] = ChunkedPrefill
     kv_cache: ClassVar[Callable[[int, int, int], KVCache]]
 
     @property

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from door_scenarios import CONFIG, SCENARIO, write_scenario
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from llmsim.errors import ScenarioError
 from llmsim.files.scenario_file import load_scenario, resolved_yaml, scenario_sha256
@@ -212,11 +214,11 @@ def test_pools_need_names_of_their_own(tmp_path: Path) -> None:
     ("expected", "sets"),
     [
         (
-            "10:17: workload.input_tokens: 100 leaves no room for output within engine.max_model_len (100",
+            "10:17: workload.input_tokens: 100 leaves no room for output within max_model_len (100",
             ["100"],
         ),
         (
-            "11:18: workload.output_tokens: 100 of prompt and 20 of output exceed engine.max_model_len (119",
+            "11:18: workload.output_tokens: 100 of prompt and 20 of output exceed max_model_len (119",
             ["119"],
         ),
     ],
@@ -367,6 +369,50 @@ def test_the_hash_changes_with_the_seed(tmp_path: Path) -> None:
     hashes = {scenario_sha256(load_scenario(path, seed=seed).scenario) for seed in (0, 1)}
 
     assert 2 == len(hashes)
+
+
+def test_a_pool_that_takes_the_length_is_enough(tmp_path: Path) -> None:
+    """One pool's own limit may be lower than the workload's lengths."""
+    new = "    engine: {max_model_len: 50}\n  - {name: long, accelerator: h100-sxm}\nengine:"
+    path = write_scenario(tmp_path, old="engine:", new=new)
+
+    assert [50, None] == [
+        scenario.engine_of(pool).max_model_len
+        for scenario in [load_scenario(path).scenario]
+        for pool in scenario.fleet
+    ]
+    assert 1 == len(problems_of(path, "fleet.1.engine.max_model_len=60"))
+
+
+@given(
+    place=st.sampled_from(
+        [
+            ("model",), ("fleet",), ("fleet", 0), ("fleet", 0, "replicas"), ("fleet", 0, "cost_model"), ("engine",),
+            ("engine", "scheduler"), ("workload",), ("workload", "arrival"), ("workload", "input_tokens"),
+            ("workload", "trace"), ("router",), ("slo",), ("slo", "classes"), ("simulation", "seed"), ("name",),
+        ]
+    ),
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["kind", "x"]),
+        lambda inner: st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["kind", "name", "min", "trace"]) | st.integers(), inner, max_size=2),
+        max_leaves=4,
+    ),
+)  # fmt: skip
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_value_at_any_key_is_accepted_or_explained(tmp_path: Path, place: tuple, value: object) -> None:
+    """No value makes the reader fail in another way, and every problem has a place in the file."""
+    path = write_scenario(tmp_path)
+    data = yaml.safe_load(path.read_text())
+    target = data
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = value
+    path.write_text(yaml.safe_dump(data))
+    try:
+        load_scenario(path)
+    except ScenarioError as error:
+        assert all(problem.where.startswith(f"{path}:") for problem in error.problems)
 
 
 def test_a_file_without_a_name_is_called_like_the_file(tmp_path: Path) -> None:

@@ -101,6 +101,6 @@ def test_an_expert_model_that_does_not_say_how_many_work() -> None:
 
 
 def test_without_an_architecture_the_fields_must_tell() -> None:
-    """``rms_norm_eps`` shows Llama's fields; without it nothing tells the kind of norm or feed-forward block."""
+    """``rms_norm_eps`` shows Llama's fields; without it, nothing tells the kind of norm or block."""
     assert read() == read(model_type=None)
     assert "'model_type' is missing" in problems(model_type=None, rms_norm_eps=None)

@@ -45,7 +45,9 @@ def own_trace(tmp_path: Path) -> Path:
         profile_keys("azure-2023-code", duration_s=30.0),
     ],
 )
-def test_block_size_changes_nothing(keys: dict[str, Any], block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_size_changes_nothing(
+    keys: dict[str, Any], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Drawing requests one, seven or a thousand at a time gives the same requests."""
     expected = _rows(requests(**keys))
     monkeypatch.setattr(stream_module, "BLOCK", block)
@@ -88,7 +90,9 @@ def test_stream_can_be_read_again() -> None:
 
 def test_constant_arrivals_are_evenly_spaced() -> None:
     """Ten per second: 0 s, 0.1 s, 0.2 s …, without accumulated rounding."""
-    times = column(requests(arrival={"kind": "constant", "request_rate": 10}, num_requests=10_000), "arrival_s")
+    times = column(
+        requests(arrival={"kind": "constant", "request_rate": 10}, num_requests=10_000), "arrival_s"
+    )
 
     assert 999.9 == pytest.approx(times[-1], rel=1e-15)
     assert 0.1 == pytest.approx(np.diff(times).max())
@@ -137,7 +141,9 @@ def test_closed_loop_has_the_lengths_of_the_open_one() -> None:
     stream = make_stream(arrival={"kind": "closed", "max_concurrency": 9}, input_tokens=UNIFORM)
     drawn = [stream.draw(0.0) for _ in range(100)]
 
-    assert column(requests(input_tokens=UNIFORM), "input_tokens").tolist() == [req.input_tokens for req in drawn if req]
+    assert column(requests(input_tokens=UNIFORM), "input_tokens").tolist() == [
+        req.input_tokens for req in drawn if req
+    ]
 
 
 def test_trace_is_replayed_from_zero(own_trace: Path) -> None:
@@ -269,7 +275,7 @@ def test_a_million_requests_are_cheap() -> None:
     assert (process_time() - start) / count < 4 * 1.2e-6
 
 
-def test_workload_is_hashable_data() -> None:
+def test_workload_is_frozen() -> None:
     """A workload cannot be changed after it was checked."""
     with pytest.raises(ValueError, match="frozen"):
         make_workload().num_requests = 5  # type: ignore[misc]

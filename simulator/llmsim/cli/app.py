@@ -114,7 +114,9 @@ def roofline(
     *,
     batch: Annotated[int, typer.Option(min=0, metavar="B", help="Sequences that decode.")] = 1,
     context: Annotated[int, typer.Option(min=0, metavar="C", help="Tokens each of them has cached.")] = 1024,
-    prefill: Annotated[int, typer.Option(min=0, metavar="P", help="New prompt tokens of one more sequence.")] = 0,
+    prefill: Annotated[
+        int, typer.Option(min=0, metavar="P", help="New prompt tokens of one more sequence.")
+    ] = 0,
     sets: Sets = None,
     json: AsJson = False,
     plugin: Plugins = None,

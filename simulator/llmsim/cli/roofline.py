@@ -32,7 +32,10 @@ def print_roofline(loaded: LoadedScenario, iteration: Iteration, *, as_json: boo
     """Prints the op table of ``iteration`` for every pool."""
     reports = [(pool, roofline_report(_stages(loaded, pool), *iteration)) for pool in loaded.scenario.fleet]
     if as_json:
-        rows = [{"pool": pool.name, "accelerator": pool.accelerator} | report.to_dict() for pool, report in reports]
+        rows = [
+            {"pool": pool.name, "accelerator": pool.accelerator} | report.to_dict()
+            for pool, report in reports
+        ]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)

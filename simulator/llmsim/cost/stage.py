@@ -30,10 +30,6 @@ class DecodeLine(NamedTuple):
     valid_for: int = FOREVER
 
 
-Line = tuple[float, float, int]
-"""A :class:`DecodeLine`, or a plain tuple of its three numbers: cheaper, where it is made a million times."""
-
-
 class StageCost(ABC):
     """Seconds of one stage's share of an iteration. Answers are pure: same question, same answer."""
 
@@ -55,7 +51,7 @@ class StageCost(ABC):
         """Attention of one prefill chunk, in seconds."""
 
     @abstractmethod
-    def decode_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> Line:
+    def decode_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
         """Attention of the decoding sequences, in seconds, now and as the contexts grow.
 
         Args:

@@ -212,5 +212,6 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def _squeeze(name: str) -> str:
-    """``name`` without case and punctuation: ``H100 SXM`` and ``h100-sxm`` are one."""
-    return re.sub(r"[^a-z0-9+/]", "", name.lower())
+    """``name`` without case and punctuation: ``H100 SXM`` and ``h100-sxm`` are one, ``1.3b`` and ``13b`` are not."""
+    apart = re.sub(r"(?<=\d)[\s._-]+(?=\d)", "_", name.lower())
+    return re.sub(r"[^a-z0-9+/_]|(?<!\d)_|_(?!\d)", "", apart)

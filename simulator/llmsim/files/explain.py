@@ -147,6 +147,8 @@ def _message(fault: _Fault, root: Any, keys: KnownKeys) -> str:
     if fault.kind == "conflict":
         return fault.message
     value = _value_at(place, root)
+    if fault.kind == "value_error" and isinstance(value, dict | list):
+        return _plain(fault, value)
     return _plain(fault, value) + _given(value)
 
 
@@ -195,7 +197,8 @@ class KnownKeys:
 
     def at(self, place: Place, root: Any) -> list[str]:
         """The keys allowed in the mapping at ``place``, given what the file says its kinds are."""
-        return [key for node in self._nodes(place, root) for key in node.get("properties", {})]
+        found = (key for node in self._nodes(place, root) for key in node.get("properties", {}))
+        return list(dict.fromkeys(found))
 
     def kinds(self, place: Place, root: Any) -> list[str]:
         """The values ``kind`` may have in the mapping at ``place``."""

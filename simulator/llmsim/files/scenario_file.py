@@ -158,12 +158,12 @@ def _look_up(place: Place, document: Document, find: Callable[..., T], *argument
 
 
 def _check_lengths(scenario: Scenario, model: ModelShape | None, document: Document) -> None:
-    """Add a problem when a fixed length exceeds the model's own limit."""
-    if model is None or scenario.engine.max_model_len is not None:
+    """Add a problem when a fixed length exceeds the model's own limit and no other is given."""
+    given = [scenario.engine_of(pool).max_model_len for pool in scenario.fleet]
+    if model is None or None not in given:
         return
-    for place, message in length_conflicts(
-        scenario.workload, model.max_position_embeddings, f"{model.name}'s limit"
-    ):
+    limits = [limit or model.max_position_embeddings for limit in given]
+    for place, message in length_conflicts(scenario.workload, limits, f"{model.name}'s limit"):
         document.problems.append(Problem(document.where(place), f"{'.'.join(map(str, place))}: {message}"))
 
 

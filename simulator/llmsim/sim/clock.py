@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
+from typing import cast
 
 import simpy
 from simpy.events import Event
@@ -30,18 +31,20 @@ class Clock(simpy.Environment):
         super().__init__()
         self.stopped = False
         self.events = 0
+        # The environment's own heap: simpy's priorities are these phases, its counter settles the rest.
+        self._events = cast(list[tuple[float, int, int, Event]], self._queue)
 
     def at(self, time_s: float, phase: int) -> Alarm:
         """An alarm at ``time_s``. Sums of floats are taken by the caller, once, not here."""
         alarm = Alarm(self, time_s)
-        heappush(self._queue, (time_s, phase, next(self._eid), alarm))
+        heappush(self._events, (time_s, phase, next(self._eid), alarm))
         return alarm
 
     def again(self, alarm: Alarm, time_s: float, phase: int) -> Alarm:
         """``alarm``, which has fired and was never moved, once more at ``time_s``."""
         alarm.time_s = time_s
         alarm.callbacks = []
-        heappush(self._queue, (time_s, phase, next(self._eid), alarm))
+        heappush(self._events, (time_s, phase, next(self._eid), alarm))
         return alarm
 
     def move(self, alarm: Alarm, time_s: float, phase: int) -> Alarm:
@@ -52,15 +55,15 @@ class Clock(simpy.Environment):
 
     def acts_before(self, phase: int, horizon_s: float) -> float | None:
         """When the next event happens, if it is of an earlier phase and not later than ``horizon_s``."""
-        if self._queue:
-            time_s, next_phase, _, _ = self._queue[0]
+        if self._events:
+            time_s, next_phase, _, _ = self._events[0]
             if next_phase < phase and time_s <= horizon_s:
                 return time_s
         return None
 
     def run_all(self, until_s: float | None = None) -> None:
         """Process events until none is left, ``stopped`` is set, or time reaches ``until_s``."""
-        queue = self._queue
+        queue = self._events
         horizon_s = inf if until_s is None else until_s
         count = 0
         while queue and not self.stopped and queue[0][0] <= horizon_s:

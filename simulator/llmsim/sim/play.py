@@ -33,7 +33,7 @@ class RequestList:
     """An open loop of given requests; with ``max_concurrency``, a closed loop over them."""
 
     def __init__(self, requests: Sequence[Request], max_concurrency: int | None = None) -> None:
-        self.total = len(requests)
+        self.total: int | None = len(requests)
         self.max_concurrency = max_concurrency
         self.skipped: dict[str, int] = {}
         self._requests = requests

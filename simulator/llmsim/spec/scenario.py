@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from llmsim import plugins
 from llmsim.spec.base import Strict
@@ -51,18 +59,39 @@ class Simulation(Strict):
     )
 
 
+class _AlsoText:
+    """Tells editors that the mapping may be written as a name."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+class _AlsoOneItem:
+    """Tells editors that a list of one may be written as its item."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        items = handler(schema)
+        return {"anyOf": [items, items["items"]]}
+
+
 class Scenario(Strict):
     """A model on a fleet under a workload, judged by targets."""
 
     name: str = Field(
         "scenario", pattern=r"^[\w.+-]+$", max_length=80, description="names the results directory"
     )
-    model: ModelRef = Field(description="a name, a path, or {name or path, assume}")
-    fleet: list[Pool] = Field(min_length=1, description="pools of identical replicas; a mapping is one pool")
+    model: Annotated[ModelRef, _AlsoText()] = Field(description="a name, a path, or {name or path, assume}")
+    fleet: Annotated[list[Pool], _AlsoOneItem()] = Field(
+        min_length=1, description="pools of identical replicas; a mapping is one pool"
+    )
     engine: Engine = Field(default_factory=Engine, description="the engine of every replica")
     workload: Workload = Field(description="the requests")
     router: Annotated[PolicyRef, Policy(plugins.ROUTERS)] = Field(
-        PolicyRef("round_robin", {}), validate_default=True, description="which replica a request goes to"
+        "round_robin", validate_default=True, description="which replica a request goes to"
     )
     slo: Slo = Field(default_factory=Slo, description="latency targets")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
@@ -125,8 +154,8 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
     yield from _engine_conflicts(scenario.engine, ("engine",))
-    if scenario.engine.max_model_len is not None:
-        yield from length_conflicts(scenario.workload, scenario.engine.max_model_len, "engine.max_model_len")
+    limits = [scenario.engine_of(pool).max_model_len for pool in scenario.fleet]
+    yield from length_conflicts(scenario.workload, limits, "max_model_len")
 
 
 def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str]]:
@@ -139,11 +168,21 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
         )
 
 
-def length_conflicts(workload: Workload, limit: int, name: str) -> Iterator[tuple[Place, str]]:
-    """What makes every request of ``workload`` longer than ``limit`` tokens, which ``name`` sets."""
+def length_conflicts(
+    workload: Workload, limits: Sequence[int | None], name: str
+) -> Iterator[tuple[Place, str]]:
+    """What makes every request of ``workload`` too long for every pool.
+
+    Args:
+        workload: Its fixed lengths are looked at; draws and traces may fit.
+        limits: Most tokens of prompt and output in each pool; None where that is not known.
+        name: What sets the limits.
+    """
     prompt, output = workload.input_tokens, workload.output_tokens
-    if not isinstance(prompt, int):
+    known = [limit for limit in limits if limit is not None]
+    if not isinstance(prompt, int) or len(known) < len(limits):
         return
+    limit = max(known)
     if prompt >= limit:
         yield (
             ("workload", "input_tokens"),

@@ -74,11 +74,12 @@ class Policy:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         names = self.registry.names()
-        return {"anyOf": [{"type": "string", "enum": names}, *map(self._mapping_schema, names)]}
+        mappings = [self._mapping_schema(name, handler) for name in names]
+        return {"anyOf": [{"type": "string", "enum": names}, *mappings]}
 
-    def _mapping_schema(self, name: str) -> JsonSchemaValue:
+    def _mapping_schema(self, name: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """What may be written beside ``kind: name``."""
-        options = self.options_of(name).model_json_schema()
+        options = handler.resolve_ref_schema(handler(self.options_of(name).__pydantic_core_schema__))
         return {
             "type": "object",
             "title": name,
@@ -93,12 +94,14 @@ class Engine(Strict):
     """One replica's serving engine, in vLLM's names."""
 
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
-        PolicyRef("chunked_prefill", {}), validate_default=True, description="who runs in each iteration"
+        "chunked_prefill", validate_default=True, description="who runs in each iteration"
     )
     max_num_seqs: PositiveInt = Field(256, description="most sequences in one iteration")
-    max_num_batched_tokens: PositiveInt = Field(2048, description="most new tokens in one iteration")
+    max_num_batched_tokens: PositiveInt = Field(
+        2048, description="most new tokens in one iteration", json_schema_extra={"unit": "tokens"}
+    )
     kv_cache: Annotated[PolicyRef, Policy(plugins.KV_CACHES)] = Field(
-        PolicyRef("paged", {}), validate_default=True, description="how KV memory is given out"
+        "paged", validate_default=True, description="how KV memory is given out"
     )
     block_size: PositiveInt = Field(
         16, description="tokens in a KV block", json_schema_extra={"unit": "tokens"}

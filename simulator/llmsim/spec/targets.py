@@ -13,12 +13,12 @@ TargetMs = Annotated[float, Quantity("ms"), Field(gt=0)]
 
 
 class Targets(Strict):
-    """Upper limits of a request's latencies; a latency without a limit is not judged."""
+    """Upper limits of latencies; a latency without a limit is not judged."""
 
     ttft_ms: TargetMs | None = Field(None, description="time to first token, from arrival")
     tpot_ms: TargetMs | None = Field(None, description="mean time per output token after the first")
     e2el_ms: TargetMs | None = Field(None, description="end-to-end latency, from arrival to the last token")
-    itl_ms: TargetMs | None = Field(None, description="the longest gap between two of a request's tokens")
+    itl_ms: TargetMs | None = Field(None, description="gap between two tokens, over the gaps of all requests")
 
 
 class Slo(Targets):

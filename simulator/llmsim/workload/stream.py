@@ -71,7 +71,6 @@ class RequestStream:
         max_concurrency: int | None = None,
         skipped: dict[str, int] | None = None,
         description: str = "",
-        block: int | None = None,
     ) -> None:
         self.total = total if end_s == inf else None
         self.max_concurrency = max_concurrency
@@ -82,7 +81,6 @@ class RequestStream:
         self._most = total
         self._end_s = end_s
         self._description = description
-        self.block = block or BLOCK
         self._drawn = self._without_times()
 
     def requests(self) -> Iterator[Request]:
@@ -113,8 +111,8 @@ class RequestStream:
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
         """(id of the first request, number of requests) of each block."""
-        for first in count(0, self.block):
-            size = self.block if self._most is None else min(self.block, self._most - first)
+        for first in count(0, BLOCK):
+            size = BLOCK if self._most is None else min(BLOCK, self._most - first)
             if size <= 0:
                 return
             yield first, size

@@ -21,7 +21,7 @@ def recognised(rows: Rows, source: str) -> Format:
     if form is not None:
         return form
     known = formats_of(rows.kind)
-    closest = max(known, key=lambda each: len(set(each.columns) & set(rows.columns)))
+    closest = max(known, key=lambda each: (len(set(each.columns) & set(rows.columns)), -len(each.columns)))
     missing = [column for column in closest.columns if column not in rows.columns]
     message = f"no trace format known has the columns {', '.join(rows.columns)}"
     if len(missing) < len(closest.columns):

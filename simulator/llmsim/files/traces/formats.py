@@ -26,6 +26,9 @@ def whole_numbers(cells: Sequence[Any]) -> Ticks:
 def utc_dates(cells: Sequence[Any]) -> Ticks:
     """ISO dates in UTC, with or without its mark, in nanoseconds since 1970. Raises ValueError as above."""
     bare = [cell.removesuffix("+00:00").removesuffix("Z") for cell in cells]
+    signs = "".join(bare)
+    if "+" in signs or signs.count("-") > 2 * len(bare):  # more than the two within a date
+        raise ValueError("not in UTC")
     return np.array(bare, dtype="datetime64[ns]").astype(np.int64)
 
 
@@ -74,7 +77,10 @@ FORMATS: tuple[Format, ...] = (
         "csv", "ContextTokens", "GeneratedTokens", "TIMESTAMP", utc_dates, 1e9, ("NumImages",),
         note="NumImages is not used: only ContextTokens count",
     ),
-    Format("apex", "APEX+", "csv", "ContextTokens", "GeneratedTokens", "StartTimeOffset_ns", whole_numbers, 1e9),
+    Format(
+        "apex", "APEX+",
+        "csv", "ContextTokens", "GeneratedTokens", "StartTimeOffset_ns", whole_numbers, 1e9,
+    ),
     Format(
         "azure", "Azure LLM inference trace 2023 or 2024 (Splitwise, ISCA'24; DynamoLLM, HPCA'25)",
         "csv", "ContextTokens", "GeneratedTokens", "TIMESTAMP", utc_dates, 1e9,
@@ -96,7 +102,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("lengths", "ShareGPT-style lengths", "jsonl", "input_length", "output_length"),
     Format("llmsim", "llmsim", None, "input_tokens", "output_tokens", "arrival_s", class_name="class"),
-    Format("llmsim-lengths", "llmsim, lengths only", None, "input_tokens", "output_tokens", class_name="class"),
+    Format("llmsim-lengths", "llmsim, no times", None, "input_tokens", "output_tokens", class_name="class"),
 )  # fmt: skip
 """Every format known; the first whose columns are all there is taken."""
 
