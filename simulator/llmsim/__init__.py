@@ -1,6 +1,7 @@
 """Discrete-event simulator of LLM serving.
 
-``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back.
+``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back. The rest is for those who
+write a policy: subclass ``Scheduler``, answer with a ``StepPlan``, and register the class.
 """
 
 from __future__ import annotations
@@ -10,18 +11,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmsim.api import Result, load, run
+    from llmsim.engine.batch import Batch
+    from llmsim.engine.plan import StepPlan, Wait
+    from llmsim.engine.scheduler import Scheduler
+    from llmsim.plugins import COST_MODELS, KV_CACHES, ROUTERS, SCHEDULERS
 
     __version__: str
 
-__all__ = ["Result", "__version__", "load", "run"]
+__all__ = [
+    "COST_MODELS",
+    "KV_CACHES",
+    "ROUTERS",
+    "SCHEDULERS",
+    "Batch",
+    "Result",
+    "Scheduler",
+    "StepPlan",
+    "Wait",
+    "__version__",
+    "load",
+    "run",
+]
+
+_HOMES = {
+    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
+    **dict.fromkeys(("Result", "load", "run"), "llmsim.api"),
+    **dict.fromkeys(("StepPlan", "Wait"), "llmsim.engine.plan"),
+    "Batch": "llmsim.engine.batch",
+    "Scheduler": "llmsim.engine.scheduler",
+}
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when first asked for: ``import llmsim`` costs nothing."""
     if name == "__version__":
         return _version()
-    if name in __all__:
-        return getattr(import_module("llmsim.api"), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'llmsim' has no attribute '{name}'")
 
 

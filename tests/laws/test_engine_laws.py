@@ -1,4 +1,4 @@
-"""The laws of `docs/laws.md` over random scenarios: all schedulers, KV caches, pipelines, loops and routers."""
+"""The laws of `docs/design.md` over random scenarios: all schedulers, KV caches, pipelines, loops and routers."""
 
 from __future__ import annotations
 

@@ -406,7 +406,7 @@ def test_any_value_at_any_key_is_accepted_or_explained(tmp_path: Path, place: tu
     data = yaml.safe_load(path.read_text())
     target = data
     for key in place[:-1]:
-        target = target[key]
+        target = target[key] if isinstance(target, list) else target.setdefault(key, {})
     target[place[-1]] = value
     path.write_text(yaml.safe_dump(data))
     try:

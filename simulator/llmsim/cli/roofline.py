@@ -21,7 +21,7 @@ from llmsim.units import format_bytes, format_seconds, format_si
 
 
 class Iteration(NamedTuple):
-    """What an iteration computes: ``batch`` sequences decode after ``context`` tokens, ``prefill`` are new."""
+    """What it computes: ``batch`` sequences decode after ``context`` tokens, ``prefill`` are new."""
 
     batch: int
     context: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -134,22 +135,23 @@ def _problem(fault: _Fault, document: Document, keys: KnownKeys) -> Problem:
 
 
 def _message(fault: _Fault, root: Any, keys: KnownKeys) -> str:
-    place, context = fault.place, fault.context
+    """What is wrong: with a key, with a kind, with how two keys agree, or with a value."""
+    context = fault.context
     if fault.kind in _UNKNOWN_KEY:
-        return f"unknown key; {nearest(str(place[-1]), keys.at(place[:-1], root))}"
+        return f"unknown key; {nearest(str(fault.place[-1]), keys.at(fault.place[:-1], root))}"
     if fault.kind == "missing":
         return "required, but missing"
     if fault.kind == "union_tag_invalid":
-        known = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+        known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         return f"unknown kind '{context['tag']}'; {nearest(context['tag'], known)}"
     if fault.kind == "union_tag_not_found":
-        return f"needs a `kind`, one of: {', '.join(keys.kinds(place, root))}"
-    if fault.kind == "conflict":
-        return fault.message
-    value = _value_at(place, root)
-    if fault.kind == "value_error" and isinstance(value, dict | list):
-        return _plain(fault, value)
-    return _plain(fault, value) + _given(value)
+        return f"needs a `kind`, one of: {', '.join(keys.kinds(fault.place, root))}"
+    return fault.message if fault.kind == "conflict" else _about_value(fault, _value_at(fault.place, root))
+
+
+def _about_value(fault: _Fault, value: Any) -> str:
+    is_block = isinstance(value, dict | list)
+    return _plain(fault, value) + ("" if fault.kind == "value_error" and is_block else _given(value))
 
 
 def _plain(fault: _Fault, value: Any) -> str:
@@ -193,7 +195,11 @@ class KnownKeys:
     """The keys a model's JSON Schema allows at a place of a file."""
 
     def __init__(self, model: type[BaseModel]) -> None:
-        self._schema = model.model_json_schema()
+        self._model = model
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        return self._model.model_json_schema()
 
     def at(self, place: Place, root: Any) -> list[str]:
         """The keys allowed in the mapping at ``place``, given what the file says its kinds are."""
