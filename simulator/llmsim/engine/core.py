@@ -11,7 +11,6 @@ from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.request import Request
 from llmsim.engine.run import Run
 from llmsim.engine.scheduler import Scheduler
-from llmsim.spec.attention import FULL
 
 AddRow = Callable[[tuple[float, ...]], None]
 
@@ -135,7 +134,7 @@ class Engine:
             prefilled += new_tokens
             computed = plan.padded_to or new_tokens
             padding += computed - new_tokens
-            pairs += FULL.pairs(computed, req.computed)
+            pairs += computed * req.computed + computed * (computed + 1) // 2  # as FULL.pairs, in place
             self._advance_prefill(batch, req, new_tokens, plan.padded_to, end_s, done)
         held = self.kv.num_blocks - self.kv.free_blocks  # before the finished give theirs back
         delivered = self.scheduler.finish(batch, done, end_s) if done else done

@@ -81,8 +81,7 @@ class Replica:
                 yield self._alarm
                 continue
             self._run = step
-            self._alarm = clock.at(step.end_s, COMPLETION)
-            yield self._alarm
+            yield clock.again(self._alarm, step.end_s, COMPLETION)
             self._run = None
             delivered = engine.complete(step)
             if delivered:
