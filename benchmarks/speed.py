@@ -95,7 +95,9 @@ def rows(capacity: float) -> dict[str, Callable[[], None]]:
 
 def main() -> None:
     """Print one line per row."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("row", nargs="*", help="rows to run; all by default")
     wanted = parser.parse_args().row
     capacity = capacity_per_s()

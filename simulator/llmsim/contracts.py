@@ -97,7 +97,9 @@ class SchedulerContract:
         record = play(requests, [engine], log)
         if engine.kv.free_blocks != engine.kv.num_blocks or engine.kv.num_sequences:
             lost = engine.kv.num_blocks - engine.kv.free_blocks
-            raise AssertionError(f"blocks are conserved: {lost} still held, {engine.kv.num_sequences} sequences")
+            raise AssertionError(
+                f"blocks are conserved: {lost} still held, {engine.kv.num_sequences} sequences"
+            )
         return record
 
     def _runs(self, seed: int, **options: Any) -> Iterator[RunRecord]:
@@ -170,7 +172,9 @@ def _idle_with_work(scheduler: Scheduler, batch: Batch, answer: StepPlan | Wait 
     if scheduler.waits or isinstance(answer, StepPlan):
         return
     if scheduler.waiting and not scheduler.kv.num_sequences:
-        raise AssertionError(f"L6: {len(scheduler.waiting)} requests wait, nothing runs, and there is no plan")
+        raise AssertionError(
+            f"L6: {len(scheduler.waiting)} requests wait, nothing runs, and there is no plan"
+        )
 
 
 def _is_oracle(scheduler: Any, kv_cache: Any) -> bool:
@@ -210,7 +214,9 @@ class KVCacheContract(SchedulerContract):
             else:
                 assert kv.free_blocks == free, "L2: a refused reservation took blocks"
                 kv.release(held.pop(0))
-            assert 0 <= kv.free_blocks <= kv.num_blocks, f"L2: {kv.free_blocks} of {kv.num_blocks} blocks free"
+            assert 0 <= kv.free_blocks <= kv.num_blocks, (
+                f"L2: {kv.free_blocks} of {kv.num_blocks} blocks free"
+            )
         for req in held:
             kv.release(req)
         assert kv.free_blocks == kv.num_blocks, "L2: blocks leaked"

@@ -46,11 +46,17 @@ class Kinked(LinearCost):
     def decode_line(self, sequences, kv_tokens, growth):
         line = super().decode_line(sequences, kv_tokens, growth)
         bend = 300 * (kv_tokens[0] // 300 + 1) - kv_tokens[0]
-        return DecodeLine(line.first_s + 1e-5 * (kv_tokens[0] // 300), line.step_s, max(1, -(-bend // growth[0])))
+        return DecodeLine(
+            line.first_s + 1e-5 * (kv_tokens[0] // 300), line.step_s, max(1, -(-bend // growth[0]))
+        )
 
 
 OPTIONS = LinearOptions(
-    iteration_s=4e-3, per_token_s=2e-5, per_sequence_s=1e-5, per_prefill_pair_s=2e-9, per_decode_kv_token_s=5e-8
+    iteration_s=4e-3,
+    per_token_s=2e-5,
+    per_sequence_s=1e-5,
+    per_prefill_pair_s=2e-9,
+    per_decode_kv_token_s=5e-8,
 )
 SCHEDULERS = (
     ChunkedPrefill,

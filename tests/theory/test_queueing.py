@@ -23,7 +23,9 @@ COUNT = 6000
 SEEDS = range(20)
 
 
-def waits_s(seed: int, rate_per_s: float, service_tokens: Callable[[np.random.Generator], np.ndarray], servers: int):
+def waits_s(
+    seed: int, rate_per_s: float, service_tokens: Callable[[np.random.Generator], np.ndarray], servers: int
+):
     """Waiting times of single-iteration requests on ``servers`` replicas of batch one. shape (COUNT,)."""
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(1 / rate_per_s, COUNT)).tolist()
@@ -82,7 +84,11 @@ def test_replicas_on_a_central_queue_wait_as_m_m_c(servers):
 def test_one_request_alone_equals_its_closed_form():
     """Chunks of the prompt, then one iteration per further token, each reading one KV token more."""
     o = LinearOptions(
-        iteration_s=5e-3, per_token_s=2e-5, per_sequence_s=1e-6, per_prefill_pair_s=1e-9, per_decode_kv_token_s=3e-8
+        iteration_s=5e-3,
+        per_token_s=2e-5,
+        per_sequence_s=1e-6,
+        per_prefill_pair_s=1e-9,
+        per_decode_kv_token_s=3e-8,
     )
     prompt, output, budget = 1200, 40, 512
     log = StepLog()
@@ -91,9 +97,13 @@ def test_one_request_alone_equals_its_closed_form():
 
     chunks = [512, 512, 176]
     pairs = prompt * (prompt + 1) / 2
-    prefill_s = 3 * (o.iteration_s + o.per_sequence_s) + sum(chunks) * o.per_token_s + pairs * o.per_prefill_pair_s
+    prefill_s = (
+        3 * (o.iteration_s + o.per_sequence_s) + sum(chunks) * o.per_token_s + pairs * o.per_prefill_pair_s
+    )
     reads = sum(prompt + i + 1 for i in range(output - 1))
-    decode_s = (output - 1) * (o.iteration_s + o.per_token_s + o.per_sequence_s) + reads * o.per_decode_kv_token_s
+    decode_s = (output - 1) * (
+        o.iteration_s + o.per_token_s + o.per_sequence_s
+    ) + reads * o.per_decode_kv_token_s
     assert 1.5 + prefill_s == pytest.approx(req.first_token_s, rel=1e-12)
     assert 1.5 + prefill_s + decode_s == pytest.approx(req.finish_s, rel=1e-12)
 

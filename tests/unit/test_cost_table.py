@@ -227,8 +227,8 @@ def test_user_numbers_override_the_file_and_are_named() -> None:
 
 def test_provenance_tells_a_fit_from_a_class_default() -> None:
     """An accelerator without a file of its own says so."""
-    assert "measured-derived (h100-sxm)" == make_stage().provenance
-    assert make_stage(gpu="v100-sxm-32gb").provenance.startswith("class default")
+    assert "fitted to kernel timings of h100-sxm" == make_stage().provenance
+    assert make_stage(gpu="v100-sxm-32gb").provenance.startswith("assumed: the volta class")
 
 
 def test_registry_knows_the_cost_model() -> None:

@@ -18,10 +18,17 @@ from llmsim.spec.base import Strict
 from llmsim.spec.serving import Policy, PolicyRef
 
 
+class Queue(Strict):
+    """A mapping inside the options."""
+
+    length: int = Field(1, gt=0)
+
+
 class Patience(Strict):
     """Options of a test's scheduler."""
 
     patience_s: float = Field(0.5, ge=0)
+    queue: Queue = Field(default_factory=Queue)
 
 
 @pytest.fixture
@@ -43,13 +50,16 @@ def test_a_registered_class_can_be_named(tmp_path: Path, own_scheduler: str) -> 
     path = write_scenario(tmp_path)
     scenario = load_scenario(path, [f"engine.scheduler={own_scheduler}"]).scenario
 
-    assert PolicyRef("patient", {"patience_s": 0.5}) == scenario.engine.scheduler
-    assert "  scheduler:\n    kind: patient\n    patience_s: 0.5\n" in resolved_yaml(scenario)
+    assert PolicyRef("patient", {"patience_s": 0.5, "queue": {"length": 1}}) == scenario.engine.scheduler
+    assert (
+        "  scheduler:\n    kind: patient\n    patience_s: 0.5\n    queue:\n      length: 1\n"
+        in resolved_yaml(scenario)
+    )
 
 
 def test_a_wrong_option_is_told_at_its_place(tmp_path: Path, own_scheduler: str) -> None:
     """The options' own model says what is wrong."""
-    new = "scheduler:\n    kind: patient\n    patience_s: -1\n    patients: 2"
+    new = "scheduler:\n    kind: patient\n    patience_s: -1\n    patients: 2\n    queue: {lenght: 2}"
     path = write_scenario(tmp_path, old="max_num_seqs: 64", new=new)
 
     with pytest.raises(ScenarioError) as caught:
@@ -58,6 +68,7 @@ def test_a_wrong_option_is_told_at_its_place(tmp_path: Path, own_scheduler: str)
     assert [
         f"{path}:9:17: engine.scheduler.patience_s: Input should be greater than or equal to 0 (got -1)",
         f"{path}:10:5: engine.scheduler.patients: unknown key; did you mean 'patience_s'?",
+        f"{path}:11:13: engine.scheduler.queue.lenght: unknown key; did you mean 'length'?",
     ] == list(map(str, caught.value.problems))
 
 

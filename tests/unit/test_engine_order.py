@@ -22,7 +22,17 @@ ONE_SECOND = LinearCost(LinearOptions(iteration_s=1.0))
 TENTH = LinearCost(LinearOptions(iteration_s=0.1))
 
 
-def serve(requests, *, scheduler=ChunkedPrefill, replicas=1, cost=ONE_SECOND, seqs=8, tokens=10_000, ff=True, **options):
+def serve(
+    requests,
+    *,
+    scheduler=ChunkedPrefill,
+    replicas=1,
+    cost=ONE_SECOND,
+    seqs=8,
+    tokens=10_000,
+    ff=True,
+    **options,
+):
     log = StepLog()
     limits = Limits(seqs, 2048, tokens)
     engines = [
@@ -89,7 +99,9 @@ def test_two_that_do_not_fit_together_still_finish(scheduler):
 def test_what_exceeds_the_pool_is_refused_at_the_door():
     """L10: refused with the reason, and the others are served."""
     log = StepLog()
-    engine = make_engine(0, log, ChunkedPrefill, kv_cache=Paged, limits=Limits(8, 2048, 10_000), num_kv_tokens=160)
+    engine = make_engine(
+        0, log, ChunkedPrefill, kv_cache=Paged, limits=Limits(8, 2048, 10_000), num_kv_tokens=160
+    )
     record = play([Request(0, 0.0, 300, 5), Request(1, 0.0, 100, 5)], [engine], log)
 
     assert ["rejected", "completed"] == [req.status for req in record.requests]

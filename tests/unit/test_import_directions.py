@@ -18,14 +18,16 @@ ONLY_IN = {"simpy": {"sim"}, "typer": {"cli"}, "pandas": {"report", "face"}, "ri
 
 def room_of(module: str) -> str:
     """The room of a dotted path below the package."""
-    first = module.split(".")[0] or "__init__"
+    first = module.split(".", maxsplit=1)[0] or "__init__"
     return "base" if first in BASE else "face" if first in FACE else first
 
 
 def imports(path: Path) -> Iterator[tuple[int, str, bool]]:
     """(line, absolute module, at module level) of every import statement in a file."""
     tree = ast.parse(path.read_text())
-    top = set(ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], [])))
+    top = set(
+        ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], []))
+    )
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from functools import cache
 
-import yaml
 from pydantic import Field
 
 from llmsim.errors import InvariantError
-from llmsim.files.catalog import root
+from llmsim.files.catalog import read, root
 from llmsim.spec.base import Strict
 from llmsim.spec.hardware import Accelerator, Family
 
@@ -117,10 +116,11 @@ class Efficiency(Strict):
 
 
 @cache
+@cache
 def known_efficiencies() -> tuple[Efficiency, ...]:
     """Every efficiency file of the catalogue, by file name. Pure query."""
     paths = sorted((root() / "hardware" / "efficiency").glob("*.yaml"))
-    return tuple(Efficiency.model_validate(yaml.safe_load(path.read_text("utf-8"))) for path in paths)
+    return tuple(Efficiency.model_validate(read(path)) for path in paths)
 
 
 def efficiency_for(accelerator: Accelerator) -> Efficiency:
@@ -128,10 +128,10 @@ def efficiency_for(accelerator: Accelerator) -> Efficiency:
     files = known_efficiencies()
     for file in files:
         if accelerator.name in file.accelerators:
-            return file.model_copy(update={"provenance": f"measured-derived ({file.name})"})
+            return file.model_copy(update={"provenance": f"fitted to kernel timings of {file.name}"})
     for family in (accelerator.family, "other"):
         for file in files:
             if family in file.default_for:
-                words = f"class default: {family} (from {file.name})"
+                words = f"assumed: the {family} class, from {file.name}"
                 return file.model_copy(update={"provenance": words})
     raise InvariantError(f"no efficiency file is the default for '{accelerator.family}' or 'other'")

@@ -197,5 +197,3 @@ class Engine:
         batch.start_decoding(req, now_s, max(req.kv_tokens, padded_to))
         if req.generated == req.output_tokens:
             done.append(req)
-
-

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from functools import cached_property
 from struct import Struct
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +112,7 @@ class RunRecord:
         interrupted: True when the user stopped it.
         events: Simulation events processed.
         skipped_trace_rows: Rows of the trace that were not offered, by reason.
+        workload: The requests' source, in words.
     """
 
     requests: list[Request]
@@ -121,6 +122,7 @@ class RunRecord:
     interrupted: bool = False
     events: int = 0
     skipped_trace_rows: dict[str, int] = field(default_factory=dict)
+    workload: str = ""
 
     @cached_property
     def table(self) -> RequestTable:

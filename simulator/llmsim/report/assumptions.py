@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from llmsim.cost.memory import UNLIMITED_BLOCKS
 from llmsim.files import catalog
@@ -37,16 +36,12 @@ def _model(shape: ModelShape) -> Fact:
 
 
 def _workload(record: RunRecord, scenario: Scenario) -> Fact:
-    """How requests arrive, and their mean lengths as offered; the trace or profile they come from."""
-    workload = scenario.workload
-    options = workload.arrival.model_dump(exclude={"kind"}, exclude_none=True)
-    arrivals = ", ".join([workload.arrival.kind, *(f"{key} {value:,g}" for key, value in options.items())])
+    """How requests arrive and how long they are, as asked for and as offered."""
     offered = max(1, len(record.requests))
     input_tokens = sum(request.input_tokens for request in record.requests) / offered
     output_tokens = sum(request.output_tokens for request in record.requests) / offered
-    lengths = f"{figures(input_tokens)} input and {figures(output_tokens)} output tokens on average"
-    source = Path(workload.trace).name if workload.trace else workload.profile or ""
-    return Fact("Workload", f"{arrivals}; {lengths}; seed {scenario.simulation.seed}", source)
+    lengths = f"on average {figures(input_tokens)} in, {figures(output_tokens)} out"
+    return Fact("Workload", f"{record.workload}; {lengths}; seed {scenario.simulation.seed}")
 
 
 def _pools(record: RunRecord) -> list[tuple[ReplicaRecord, int]]:

@@ -15,7 +15,6 @@ from typing import IO, Any
 from llmsim.errors import OutputError
 from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
 from llmsim.measure.records import RunRecord
-from llmsim.measure.requests import RequestTable
 from llmsim.report.html import page
 from llmsim.report.tables import Columns, request_columns, step_columns
 from llmsim.report.timeline import timeline

@@ -50,6 +50,7 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
         interrupted=clock.stopped,
         events=clock.events,
         skipped_trace_rows=dict(stream.skipped),
+        workload=stream.describe(),
     )
     check(record)
     return record

@@ -52,7 +52,9 @@ class KVCache(ABC):
     Options: type[Strict] = NoOptions
     is_oracle = False
 
-    def __init__(self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None) -> None:
+    def __init__(
+        self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
+    ) -> None:
         self.block_size = block_size
         self.num_blocks = num_tokens // block_size
         self.free_blocks = self.num_blocks

@@ -14,7 +14,9 @@ class ContiguousMax(KVCache):
     the vLLM paper (arXiv 2309.06180).
     """
 
-    def __init__(self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None) -> None:
+    def __init__(
+        self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
+    ) -> None:
         super().__init__(num_tokens, max_model_len, max_model_len, options)
 
     def fits(self, req: Request) -> bool:

@@ -45,7 +45,11 @@ class BlockGrowth(Growth):
         rounds, rest = divmod(count, size)
         start = iteration % size
         stop = start + rest
-        partial = sum(self.due[start:stop]) if stop <= size else sum(self.due[start:]) + sum(self.due[: stop - size])
+        partial = (
+            sum(self.due[start:stop])
+            if stop <= size
+            else sum(self.due[start:]) + sum(self.due[: stop - size])
+        )
         return rounds * self.sequences + partial
 
     def room(self, iteration: int, free_blocks: int) -> int:
@@ -63,7 +67,9 @@ class BlockGrowth(Growth):
 class Paged(KVCache):
     """Blocks of ``block_size`` tokens, allocated one at a time as sequences grow."""
 
-    def __init__(self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None) -> None:
+    def __init__(
+        self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
+    ) -> None:
         super().__init__(num_tokens, block_size, max_model_len, options)
         self.surely_fits = self.num_blocks * block_size
 
@@ -97,5 +103,7 @@ class Paged(KVCache):
 class Token(Paged):
     """Token-level KV (LightLLM): paged, with blocks of one token and no waste."""
 
-    def __init__(self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None) -> None:
+    def __init__(
+        self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
+    ) -> None:
         super().__init__(num_tokens, 1, max_model_len, options)

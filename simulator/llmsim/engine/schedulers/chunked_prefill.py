@@ -39,7 +39,9 @@ class ChunkedPrefill(Scheduler):
             return None
         return StepPlan(chunks, decodes=batch.num_decoding > 0, stable_for=1 if preempted else FOREVER)
 
-    def _continue_prompts(self, batch: Batch, chunks: list[tuple[Request, int]], budget: int) -> tuple[int, bool]:
+    def _continue_prompts(
+        self, batch: Batch, chunks: list[tuple[Request, int]], budget: int
+    ) -> tuple[int, bool]:
         """Next chunks of the prompts under way; preempts from the newest where the pool is short."""
         for req in list(batch.prefilling):
             if req not in batch.prefilling or budget <= 0:

@@ -50,7 +50,11 @@ class Static(Scheduler):
         if len(self.waiting) < size and now_s < full_at_s:
             return Wait(full_at_s)
         chunks = self._form(batch, size)
-        return StepPlan(chunks, decodes=False, padded_to=max((count for _, count in chunks), default=0)) if chunks else None
+        return (
+            StepPlan(chunks, decodes=False, padded_to=max((count for _, count in chunks), default=0))
+            if chunks
+            else None
+        )
 
     def _form(self, batch: Batch, size: int) -> list[tuple[Request, int]]:
         """Reserve every member's longest possible length: a static batch cannot preempt."""
