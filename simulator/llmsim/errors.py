@@ -7,6 +7,7 @@ LlmsimError
 │   ├── ModelConfigError     a model's config.json
 │   ├── TraceError           a workload trace
 │   ├── DoesNotFitError      a model that its accelerators cannot hold
+│   ├── RunsError            a file of measured runs
 │   └── OutputError          a results directory
 └── InvariantError      70   our bug: an impossible state, with the numbers that show it
 
@@ -69,6 +70,10 @@ class TraceError(UserError):
 
 class DoesNotFitError(UserError):
     """A model whose weights and one request's KV cache exceed the accelerators' memory."""
+
+
+class RunsError(UserError):
+    """A file of measured runs."""
 
 
 class OutputError(UserError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmsim.cost.describe import roofline_report
-from llmsim.cost.ops import rounded_rows
 from llmsim.cost.plan import Formats, bytes_per_element, compute_dtype, split_layers, stage_layer_counts
+from llmsim.cost.products import wave_rows
 from llmsim.cost.roofline import RooflineOptions, RooflineStage, build_stages
 from llmsim.files.catalog import accelerator
 from llmsim.plugins import COST_MODELS
@@ -205,7 +205,7 @@ def test_eager_mode_pays_every_launch() -> None:
 @pytest.mark.parametrize(("rows", "padded"), [(1, 16), (17, 32), (64, 64), (129, 192), (300, 320)])
 def test_rows_are_padded_to_whole_tiles(rows: int, padded: int) -> None:
     """Tiles have 16 to 64 rows."""
-    assert padded == rounded_rows(rows)[0]
+    assert padded == wave_rows(rows, (16, 64), column_tiles=1, split=1, num_sms=1)
 
 
 def test_no_logits_cost_nothing() -> None:

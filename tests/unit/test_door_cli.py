@@ -200,7 +200,7 @@ def test_help_is_instant() -> None:
 
     assert "[]" == heavy
     assert float(cpu_s) < 0.3
-    assert ["run", "roofline", "list", "schema", "trace"] == [line.split()[0] for line in listed]
+    assert ["run", "roofline", "calibrate", "validate", "list", "schema", "trace"] == [line.split()[0] for line in listed]
 
 
 def test_goodput_takes_several_values_as_vllm_does() -> None:

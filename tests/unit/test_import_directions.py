@@ -1,4 +1,4 @@
-"""Rooms import one way: cli → report → plan → sim → measure → workload → engine → cost → files → spec → base."""
+"""Rooms import one way: cli → report → calibrate → plan → sim → measure → workload → engine → cost → files → spec → base."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ from pathlib import Path
 import llmsim
 
 PACKAGE = Path(llmsim.__file__).parent
-ROOMS = ["base", "spec", "files", "cost", "engine", "workload", "measure", "sim", "plan", "report", "cli"]
+ROOMS = [
+    "base",
+    "spec",
+    "files",
+    "cost",
+    "engine",
+    "workload",
+    "measure",
+    "sim",
+    "plan",
+    "calibrate",
+    "report",
+    "cli",
+]
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 BASE = {"registry", "rng", "units", "errors", "plugins"}
 FACE = {"__init__", "__main__", "api", "contracts"}  # speak for the whole package: may import every room

@@ -132,6 +132,94 @@ def roofline(
     print_roofline(loaded, Iteration(batch, context, prefill), as_json=json)
 
 
+@app.command()
+def calibrate(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILES",
+            help="Results of `vllm bench serve --save-result`, or CSV rows as for `llmsim validate`.",
+        ),
+    ] = None,
+    *,
+    scenario: Annotated[
+        Path | None, typer.Option(metavar="SCENARIO", help="The scenario that describes the measured server.")
+    ] = None,
+    kernels: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Kernel timings instead, as measure_gpu.py writes them."),
+    ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The accelerator that the kernels ran on.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What is written; NAME.overlay.yaml by default.")
+    ] = None,
+    fit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Fit this coefficient only. Repeatable.")
+    ] = None,
+    sets: Sets = None,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """Fit efficiencies and overheads to measurements."""
+    _load_plugins(plugin)
+    if kernels is not None:
+        if files or scenario or not accelerator:
+            raise typer.BadParameter(
+                "--kernels goes with --accelerator NAME, and without FILES or --scenario"
+            )
+        from llmsim.cli.calibrate import calibrate_kernels
+
+        calibrate_kernels(kernels, accelerator, out, as_json=json)
+        return
+    if not files or scenario is None:
+        raise typer.BadParameter("give FILES of measured runs and --scenario SCENARIO, or --kernels DIR")
+    from llmsim.cli.calibrate import calibrate_runs
+    from llmsim.files.scenario_file import load_scenario
+
+    calibrate_runs(files, load_scenario(scenario, sets or ()), out, only=fit or (), as_json=json)
+
+
+@app.command()
+def validate(
+    runs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUNS",
+            help="A CSV of measured runs, or results of `vllm bench serve --save-result` (a file or a directory).",
+        ),
+    ],
+    *,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="COLUMN=VALUE",
+            help="What result files do not say: gpu=h100-sxm, tensor_parallel=2, engine_version=0.15.1. Repeatable.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The first N runs only.", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes; as many as CPUs by default.", show_default=False),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Simulate measured runs and print the error per metric."""
+    from llmsim.cli.validate import print_validation
+
+    context = {}
+    for text in sets or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set {text}: write COLUMN=VALUE")
+        context[name] = value
+    print_validation(runs, context=context, limit=limit, workers=workers, json_wanted=json)
+
+
 @app.command(name="list")
 def list_kind(
     kind: Annotated[

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.cost.describe import RooflineReport, roofline_report
+from llmsim.cost.engines import engine_profile
 from llmsim.cost.roofline import RooflineOptions, build_stages
 from llmsim.cost.rows import OpRow
 from llmsim.errors import UserError
@@ -61,6 +62,7 @@ def _stages(loaded: LoadedScenario, pool: Pool) -> Any:
         quantization=engine.quantization,
         enforce_eager=engine.enforce_eager,
         options=RooflineOptions.model_validate(pool.cost_model.options),
+        profile=engine_profile(engine.name, engine.version),
     )
 
 

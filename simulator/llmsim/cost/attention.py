@@ -1,9 +1,11 @@
 """Attention over the KV cache: chunks of prompts, and lines of decode iterations (F3, F4).
 
-A kernel's start is charged once per iteration (``attention_start`` in the op table); here is what
-grows with the work. Prefill's share of peak rises with the tokens a query attends to,
+The start that prefill's and decode's kernels share is charged once per iteration
+(``attention_start`` in the op table); here is what either takes longer to start, and what grows with
+the work. Prefill's share of peak rises with the tokens a query attends to,
 ``x / (x + half_length)``, which adds ``half_length`` pairs per query. A chunk reads its context
 once: the re-reads by further query tiles are served by L2 (kernel tables show no slowdown).
+Each sequence's KV head is a work item of its own, which a multiprocessor takes ``sequence_s`` to start.
 """
 
 from __future__ import annotations
@@ -13,7 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from llmsim.cost.lowering import Lowering
 from llmsim.cost.ops import Needs, Work
 from llmsim.cost.optable import AttentionOp
+from llmsim.cost.products import hidden
 from llmsim.cost.stage import FOREVER, DecodeLine
+
+QUERY_TILE_ROWS = 128
+"""Query rows that one thread block of FlashAttention 2 and 3 holds."""
+
+CACHED_SHARE = 0.25
+"""Share of L2 in which a prefill kernel finds queries and keys that were just written."""
 
 Line = Callable[[int, Sequence[int], Sequence[int]], DecodeLine]
 
@@ -23,27 +32,45 @@ class PricedAttention:
 
     def __init__(self, op: AttentionOp, low: Lowering) -> None:
         self.op = op
-        fit = low.efficiency
-        bytes_per_s = low.bytes_per_s * fit.decode.memory
+        fit, decode = low.efficiency, low.efficiency.decode_for(low.formats.kv)
+        bytes_per_s = low.bytes_per_s * decode.memory
         flops_per_s = low.peak_flops_per_s * fit.prefill.compute
-        self.half_length = fit.prefill.half_length
+        sms = low.num_sms
+        self.half_length, self.overlap = fit.prefill.half_length, fit.prefill.overlap
         self.pair_s = op.prefill_flops_per_pair / flops_per_s
+        self.tail_s = fit.prefill.tail * self.pair_s * sms / op.num_heads
         self.context_s = op.context_flops / flops_per_s
         self.kv_memory_s = op.kv_bytes / bytes_per_s
         self.kv_compute_s = op.flops_per_pair / flops_per_s
         self.query_s = op.query_bytes / bytes_per_s
+        self.cached_s = CACHED_SHARE * (low.accelerator.l2_bytes or 0.0) / bytes_per_s
+        floors = low.attention_floors_s
+        self.chunk_start_s, self.decode_start_s = (floor - min(floors) for floor in floors)
+        self.sequence_s = self.query_s + decode.sequence_s * op.kv_heads / sms
 
     def chunk_needs(self, new_tokens: int, cached: int) -> Needs:
-        """Seconds of a prefill chunk, by resource."""
+        """Seconds of a prefill chunk, by resource.
+
+        The last query tile of a head runs alone on its multiprocessor: ``tail_s`` for each of its pairs.
+        """
         span = self.op.span
-        pairs = span.pairs(new_tokens, cached) + self.half_length * new_tokens
-        compute = pairs * self.pair_s + cached * self.context_s
-        memory = span.prefill_read(new_tokens, cached) * self.kv_memory_s + new_tokens * self.query_s
-        return Needs(compute, memory)
+        read = span.prefill_read(new_tokens, cached)
+        last_tile = min(new_tokens, QUERY_TILE_ROWS) * min(read, span.size or read)
+        compute = (
+            (span.pairs(new_tokens, cached) + self.half_length * new_tokens) * self.pair_s
+            + last_tile * self.tail_s
+            + cached * self.context_s
+        )
+        start = self.chunk_start_s
+        memory = max(0.0, read * self.kv_memory_s + new_tokens * self.query_s - self.cached_s)
+        compute, memory = hidden(compute, memory, self.overlap)
+        return Needs(start + compute, start + memory)
 
     def decode_needs(self, sequences: int, kv_tokens: int) -> Needs:
         """Seconds of a decode iteration, by resource."""
-        return Needs(kv_tokens * self.kv_compute_s, kv_tokens * self.kv_memory_s + sequences * self.query_s)
+        start = self.decode_start_s
+        memory = kv_tokens * self.kv_memory_s + sequences * self.sequence_s
+        return Needs(start + kv_tokens * self.kv_compute_s, start + memory)
 
     def chunk_work(self, new_tokens: int, cached: int) -> Work:
         """FLOPs and bytes of a prefill chunk."""
@@ -76,16 +103,7 @@ class AttentionCost:
 
     def chunk_s(self, new_tokens: int, cached: int) -> float:
         """Seconds of a prefill chunk over all layers. Pure query."""
-        total = 0.0
-        for priced in self.ops:
-            op = priced.op
-            span = op.span
-            compute = (
-                span.pairs(new_tokens, cached) + priced.half_length * new_tokens
-            ) * priced.pair_s + cached * priced.context_s
-            memory = span.prefill_read(new_tokens, cached) * priced.kv_memory_s + new_tokens * priced.query_s
-            total += op.layers * (compute if compute > memory else memory)
-        return total
+        return sum(priced.op.layers * max(priced.chunk_needs(new_tokens, cached)) for priced in self.ops)
 
     def _line_function(self, num_spans: int) -> Line:
         """The cheapest exact ``decode_line``: affine when no operator can turn compute-bound."""
@@ -94,10 +112,11 @@ class AttentionCost:
         slopes = [0.0] * num_spans
         for priced in self.ops:
             slopes[priced.op.span_index] += priced.op.layers * priced.kv_memory_s
-        per_sequence = sum(priced.op.layers * priced.query_s for priced in self.ops)
+        per_sequence = sum(priced.op.layers * priced.sequence_s for priced in self.ops)
+        start = sum(priced.op.layers * priced.decode_start_s for priced in self.ops)
         if num_spans == 1:
-            return _one_span_line(per_sequence, slopes[0])
-        return _affine_line(per_sequence, slopes)
+            return _one_span_line(start, per_sequence, slopes[0])
+        return _affine_line(start, per_sequence, slopes)
 
     def _bent_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
         """Every operator on the arm that binds it now, until the first of them changes arms."""
@@ -106,12 +125,12 @@ class AttentionCost:
         for priced in self.ops:
             op = priced.op
             kv, more = kv_tokens[op.span_index], growth[op.span_index]
-            offset = sequences * priced.query_s
+            offset = sequences * priced.sequence_s
             lead = kv * (priced.kv_compute_s - priced.kv_memory_s) - offset
             drift = more * (priced.kv_compute_s - priced.kv_memory_s)
             compute_bound = lead > 0 or (lead == 0 and drift > 0)
             slope = priced.kv_compute_s if compute_bound else priced.kv_memory_s
-            first += op.layers * (kv * slope + (0.0 if compute_bound else offset))
+            first += op.layers * (priced.decode_start_s + kv * slope + (0.0 if compute_bound else offset))
             step += op.layers * more * slope
             if lead * drift < 0:
                 valid_for = min(valid_for, int(-lead / drift) + 1)
@@ -126,18 +145,19 @@ class AttentionCost:
         return total
 
 
-def _one_span_line(per_sequence: float, slope: float) -> Line:
+def _one_span_line(start: float, per_sequence: float, slope: float) -> Line:
     new = tuple.__new__  # a third of the cost of DecodeLine(...), which counts here
 
     def line(sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
-        return new(DecodeLine, (per_sequence * sequences + slope * kv_tokens[0], slope * growth[0], FOREVER))
+        first = start + per_sequence * sequences + slope * kv_tokens[0]
+        return new(DecodeLine, (first, slope * growth[0], FOREVER))
 
     return line
 
 
-def _affine_line(per_sequence: float, slopes: Sequence[float]) -> Line:
+def _affine_line(start: float, per_sequence: float, slopes: Sequence[float]) -> Line:
     def line(sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
-        first = per_sequence * sequences
+        first = start + per_sequence * sequences
         step = 0.0
         for slope, kv, more in zip(slopes, kv_tokens, growth, strict=True):
             first += slope * kv

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmsim.cost.efficiency import Efficiency
-from llmsim.cost.ops import CollectiveOp, ExpertsOp, Feature, GemmOp, Rate, StreamOp, Work
+from llmsim.cost.ops import CollectiveOp, Feature, Rate, StreamOp, Work
 from llmsim.cost.plan import Formats, ParallelPlan, compute_dtype
+from llmsim.cost.products import ExpertsOp, GemmOp
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.model import Gemm, ModelShape, MoEFFN
 
@@ -45,6 +46,16 @@ class Lowering:
         """The dense peak of unquantized products, and of attention."""
         return compute_dtype(self.formats, "embedding", self.accelerator)[1]
 
+    @property
+    def num_sms(self) -> int:
+        """Multiprocessors of one device."""
+        return self.accelerator.num_sms or SMS_IF_UNKNOWN
+
+    @property
+    def attention_floors_s(self) -> tuple[float, float]:
+        """Start and drain of the kernels that prefill, and of those that decode."""
+        return self.efficiency.prefill.floor_s, self.efficiency.decode_for(self.formats.kv).floor_s
+
     def gemm(self, gemm: Gemm, layers: int, per: Feature = "tokens") -> GemmOp:
         """One dense projection of ``layers`` layers."""
         dtype, peak = compute_dtype(self.formats, gemm.role, self.accelerator)
@@ -62,16 +73,23 @@ class Lowering:
             activation_bytes_per_row=(gemm.k + gemm.n) * self.formats.activation_bytes,
             flops_per_s=peak * fit.compute,
             bytes_per_s=self.bytes_per_s * fit.memory,
-            num_sms=self.accelerator.num_sms or SMS_IF_UNKNOWN,
+            num_sms=self.num_sms,
             split=fit.split,
+            tile_rows=fit.tile_rows,
+            tile_columns=fit.tile_columns,
+            fill=fit.fill,
+            boost=fit.boost,
+            overlap=fit.overlap,
         )
 
     def experts(self, ffn: MoEFFN, layers: int) -> ExpertsOp:
         """The routed experts of ``layers`` layers."""
         gemms = ffn.expert_gemms(self.model.hidden_size, self.tp)
         dtype, peak = compute_dtype(self.formats, "expert", self.accelerator)
-        fit = self.efficiency.experts_for(dtype)
+        fit = self.efficiency.experts_for(dtype, self.formats.weight_format("expert"))
         weights = sum(gemm.k * gemm.n for gemm in gemms)
+        first, last = gemms[0], gemms[-1]
+        between = first.n + last.k + last.n  # the activation reads and writes, the sum over experts reads
         return ExpertsOp(
             "routed_experts",
             layers,
@@ -83,10 +101,12 @@ class Lowering:
             top_k=ffn.top_k,
             flops_per_row=2.0 * weights,
             expert_bytes=weights * self.formats.weight_bytes("expert"),
-            activation_bytes_per_row=sum(gemm.k + gemm.n for gemm in gemms) * self.formats.activation_bytes,
+            activation_bytes_per_row=(sum(gemm.k + gemm.n for gemm in gemms) + between)
+            * self.formats.activation_bytes,
             flops_per_s=peak * fit.compute,
             bytes_per_s=self.bytes_per_s * fit.memory,
-            padding_rows=fit.padding_rows,
+            fresh=fit.fresh,
+            overlap=fit.overlap,
         )
 
     def stream(self, name: str, layers: int, each: Work, per: Feature = "tokens") -> StreamOp:
@@ -113,7 +133,7 @@ class Lowering:
             layers,
             per,
             0.0,
-            self.efficiency.launch.eager_s,
+            rate.eager_s,
             graph_tokens,
             message_bytes_each=each,
             rate=rate,

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 Feature = Literal["tokens", "logit_rows", "sequences"]
-
-SMALLEST_TILE, LARGEST_TILE, TILE_COLUMNS = 16, 64, 128
-"""Rows and columns of the output that one thread block computes (CUTLASS and cuBLAS shapes)."""
 
 
 class Work(NamedTuple):
@@ -87,78 +85,6 @@ class Op(ABC):
         return self.launch_s if n > self.graph_tokens else 0.0
 
 
-def rounded_rows(rows: int) -> tuple[int, int]:
-    """Rows padded to whole tiles, and the rows of a tile: a power of two from 16 to 64. Pure query."""
-    tile = min(LARGEST_TILE, max(SMALLEST_TILE, 1 << (rows - 1).bit_length()))
-    return -(-rows // tile) * tile, tile
-
-
-@dataclass(frozen=True)
-class GemmOp(Op):
-    """(n, k) × (k, columns): full tiles in waves over the multiprocessors, weights streamed once.
-
-    The last wave is filled by splitting its tiles' k loops ``split`` ways (split-K, stream-K).
-    """
-
-    k: int
-    columns: int
-    weight_bytes: float
-    activation_bytes_per_row: float
-    flops_per_s: float
-    bytes_per_s: float
-    num_sms: int
-    split: int
-
-    def work(self, n: int) -> Work:
-        """See :meth:`Op.work`."""
-        return Work(2.0 * n * self.k * self.columns, self.weight_bytes, n * self.activation_bytes_per_row)
-
-    def needs(self, n: int) -> Needs:
-        """See :meth:`Op.needs`."""
-        rows, tile = rounded_rows(n)
-        tiles = rows // tile * -(-self.columns // TILE_COLUMNS)
-        waves = -(-tiles * self.split // self.num_sms) / self.split
-        compute = 2.0 * waves * self.num_sms * tile * TILE_COLUMNS * self.k / self.flops_per_s
-        memory = (self.weight_bytes + n * self.activation_bytes_per_row) / self.bytes_per_s
-        return Needs(compute, memory, launch=self._launch(n))
-
-
-@dataclass(frozen=True)
-class ExpertsOp(Op):
-    """All routed experts of a layer in one fused kernel.
-
-    ``n`` tokens touch E·(1 − (1 − k/E)^n) distinct experts when routing is even; those weights are
-    read once, and each touched expert's tile is padded by ``padding_rows`` on average.
-    """
-
-    num_experts: int
-    top_k: int
-    flops_per_row: float
-    expert_bytes: float
-    activation_bytes_per_row: float
-    flops_per_s: float
-    bytes_per_s: float
-    padding_rows: float
-
-    def distinct(self, n: int) -> float:
-        """Expected number of experts that n tokens touch. Pure query."""
-        missed: float = (1 - self.top_k / self.num_experts) ** n
-        return self.num_experts * (1 - missed)
-
-    def work(self, n: int) -> Work:
-        """See :meth:`Op.work`."""
-        rows = n * self.top_k
-        weights = self.distinct(n) * self.expert_bytes
-        return Work(rows * self.flops_per_row, weights, rows * self.activation_bytes_per_row)
-
-    def needs(self, n: int) -> Needs:
-        """See :meth:`Op.needs`."""
-        distinct, rows = self.distinct(n), n * self.top_k
-        compute = (rows + distinct * self.padding_rows) * self.flops_per_row / self.flops_per_s
-        memory = (distinct * self.expert_bytes + rows * self.activation_bytes_per_row) / self.bytes_per_s
-        return Needs(compute, memory, launch=self._launch(n))
-
-
 @dataclass(frozen=True)
 class StreamOp(Op):
     """An operator whose bytes and FLOPs are proportional to n: norms, activations, KV writes, states."""
@@ -167,14 +93,18 @@ class StreamOp(Op):
     flops_per_s: float
     bytes_per_s: float
 
+    @cached_property
+    def _each_s(self) -> tuple[float, float]:
+        return self.each.flops / self.flops_per_s, self.each.hbm_bytes / self.bytes_per_s
+
     def work(self, n: int) -> Work:
         """See :meth:`Op.work`."""
         return self.each.times(n)
 
     def needs(self, n: int) -> Needs:
         """See :meth:`Op.needs`."""
-        memory = n * self.each.hbm_bytes / self.bytes_per_s
-        return Needs(n * self.each.flops / self.flops_per_s, memory, launch=self._launch(n))
+        compute_s, memory_s = self._each_s
+        return Needs(n * compute_s, n * memory_s, launch=self._launch(n))
 
 
 @dataclass(frozen=True)
@@ -223,7 +153,13 @@ class CollectiveOp(Op):
 
 
 class Rate(ABC):
-    """How long a collective takes, by message size."""
+    """How long a collective takes, by message size.
+
+    Attributes:
+        eager_s: What the host needs to launch it when no graph replays it.
+    """
+
+    eager_s: float
 
     @abstractmethod
     def seconds(self, message_bytes: float) -> float:

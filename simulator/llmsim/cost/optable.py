@@ -26,8 +26,8 @@ from llmsim.spec.model import (
     Role,
 )
 
-SAMPLER_PASSES = 2
-"""Times the sampler reads a row of float32 logits: scaling with softmax, and the draw."""
+LOGIT_BYTES = 4
+"""The sampler works on float32; its several passes over a row are in its share of bandwidth."""
 
 STATE_FLOPS = 6
 """FLOPs per state element and token of a recurrence: decay and add, outer product, read-out (Mamba)."""
@@ -41,6 +41,8 @@ class AttentionOp:
         prefill_flops_per_pair: Differs from decoding's where prefill up-projects a latent cache (MLA).
         context_flops: FLOPs per cached token that a prefill chunk attends to (that up-projection).
         query_bytes: Queries read and outputs written per new token.
+        num_heads: Query heads on the device.
+        kv_heads: KV heads on the device; a latent cache counts as one.
     """
 
     name: str
@@ -52,6 +54,8 @@ class AttentionOp:
     prefill_flops_per_pair: float
     context_flops: float
     query_bytes: float
+    num_heads: int
+    kv_heads: float
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _exit(low: Lowering) -> Iterator[Op]:
     fit = low.efficiency.sampler
     yield StreamOp(
         "sampler", 1, "logit_rows", fit.floor_s, low.efficiency.launch.eager_s, 0,
-        each=Work(activation_bytes=SAMPLER_PASSES * 4 * vocab), flops_per_s=1.0,
+        each=Work(activation_bytes=LOGIT_BYTES * vocab), flops_per_s=1.0,
         bytes_per_s=low.bytes_per_s * fit.memory,
     )  # fmt: skip
 
@@ -155,7 +159,7 @@ def _mixer(low: Lowering, group: LayerGroup) -> Iterator[Op]:
         )
         yield low.stream("kv_write", group.count, write)
         yield StartOp(
-            "attention_start", group.count * len(reads), "tokens", low.efficiency.decode.floor_s,
+            "attention_start", group.count * len(reads), "tokens", min(low.attention_floors_s),
             low.efficiency.launch.eager_s, low.graph_tokens,
         )  # fmt: skip
     if elements:
@@ -171,7 +175,7 @@ def _ffn(low: Lowering, group: LayerGroup) -> Iterator[Op]:
         yield low.elementwise("activation", group.count, (3 if ffn.gated else 2) * width)
     elif isinstance(ffn, MoEFFN):
         yield low.experts(ffn, group.count)
-        yield low.elementwise("route_and_combine", group.count, 2 * ffn.top_k * low.model.hidden_size)
+        yield low.elementwise("route", group.count, 2 * ffn.num_experts)
 
 
 def _attention(low: Lowering, group: LayerGroup, spans: Sequence[Span]) -> Iterator[AttentionOp]:
@@ -187,6 +191,8 @@ def _attention(low: Lowering, group: LayerGroup, spans: Sequence[Span]) -> Itera
             prefill_flops_per_pair=prefill_flops,
             context_flops=context_flops,
             query_bytes=2 * read.num_heads * read.head_dim * low.formats.activation_bytes,
+            num_heads=read.num_heads,
+            kv_heads=max(1.0, read.elements / (2 * read.head_dim)),
         )
 
 

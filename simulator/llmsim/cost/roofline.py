@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from llmsim.cost.attention import AttentionCost
-from llmsim.cost.efficiency import Efficiency, efficiency_for
+from llmsim.cost.engines import EngineProfile, engine_profile
 from llmsim.cost.lowering import Lowering
 from llmsim.cost.ops import Needs, Op, Work
 from llmsim.cost.optable import StageTable, lower
 from llmsim.cost.plan import Formats, ParallelPlan
+from llmsim.cost.roofline_options import RooflineOptions
 from llmsim.cost.rows import OpRow, attention_row, op_row
 from llmsim.cost.stage import DecodeLine, StageCost
-from llmsim.spec.base import Strict
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.model import ModelShape
 
@@ -27,41 +25,6 @@ __all__ = ["RooflineCost", "RooflineOptions", "RooflineStage", "build_stages"]
 
 CHUNKS_REMEMBERED = 1 << 18
 """Distinct prefill chunks kept; beyond, they are priced anew."""
-
-
-class RooflineOptions(Strict):
-    """Overrides of the fitted efficiencies; what is not given comes from the accelerator's file."""
-
-    gemm_compute: float | None = Field(
-        None, gt=0, le=1, description="share of peak that matrix products reach"
-    )
-    gemm_memory: float | None = Field(None, gt=0, le=1, description="share of bandwidth of weight streaming")
-    prefill_compute: float | None = Field(
-        None, gt=0, le=1, description="share of peak of long prefill attention"
-    )
-    decode_memory: float | None = Field(
-        None, gt=0, le=1, description="share of bandwidth of decode attention"
-    )
-    all_reduce_bandwidth: float | None = Field(None, gt=0, le=1, description="share of the link's bandwidth")
-    host_iteration_s: float | None = Field(None, ge=0, description="host time per iteration, seconds")
-    host_sequence_s: float | None = Field(
-        None, ge=0, description="host time per sequence and iteration, seconds"
-    )
-
-    def apply(self, efficiency: Efficiency) -> Efficiency:
-        """``efficiency`` with the given numbers in place of its own. Pure query."""
-        data = efficiency.model_dump()
-        given = {name: value for name, value in self.model_dump().items() if value is not None}
-        for name, value in given.items():
-            section, _, key = (
-                name.partition("_") if not name.startswith("all_reduce") else ("all_reduce", "", "bandwidth")
-            )
-            curves = data[section].values() if section in ("gemm", "all_reduce") else [data[section]]
-            for curve in curves:
-                curve[key] = value
-        if given:
-            data["provenance"] += "; set by the user: " + ", ".join(sorted(given))
-        return Efficiency.model_validate(data)
 
 
 class _Memo(dict[int, float]):
@@ -202,18 +165,23 @@ def build_stages(
     quantization: str | None = None,
     enforce_eager: bool = False,
     options: RooflineOptions | None = None,
+    profile: EngineProfile | None = None,
 ) -> list[RooflineStage]:
     """The stages of a model on an accelerator, from an engine's own settings. Pure query."""
     formats = Formats.resolve(model, dtype=dtype, kv_cache_dtype=kv_cache_dtype, quantization=quantization)
     plan = ParallelPlan(tensor_parallel_size, pipeline_parallel_size)
-    return RooflineCost.stages(options, model, accelerator, plan, formats, enforce_eager=enforce_eager)
+    return RooflineCost.stages(
+        options, model, accelerator, plan, formats, enforce_eager=enforce_eager, profile=profile
+    )
 
 
 class RooflineCost:
-    """``cost_model: roofline``, version ``roofline-v1``."""
+    """``cost_model: roofline``, version ``roofline-v2``."""
 
-    version = "roofline-v1"
+    version = "roofline-v2"
     Options = RooflineOptions
+    prices_host = True
+    """Whether iterations, and requests on their way in, cost what the engine's generation costs."""
 
     @classmethod
     def stages(
@@ -225,10 +193,24 @@ class RooflineCost:
         formats: Formats,
         *,
         enforce_eager: bool = False,
+        profile: EngineProfile | None = None,
         **_: Any,
     ) -> list[RooflineStage]:
-        """One priced stage per pipeline stage. Pure query."""
-        efficiency = (options or RooflineOptions()).apply(efficiency_for(accelerator))
+        """One priced stage per pipeline stage, on the host of ``profile`` (the newest vLLM). Pure query."""
+        profile, options = profile or engine_profile("vllm"), options or RooflineOptions()
+        curves = options.under(options.curves(accelerator), profile, eager=enforce_eager)
+        efficiency = options.apply(curves)
         low = Lowering(model, accelerator, plan, formats, efficiency, enforce_eager)
         peak = low.peak_flops_per_s
-        return [RooflineStage(table, low, peak) for table in lower(low)]
+        stages = [RooflineStage(table, low, peak) for table in lower(low)]
+        if hidden_s := profile.hidden_host_s():
+            iteration_s = options.calibrated().get("hidden_iteration_s", hidden_s[0])
+            stages[0].hidden_host_s = iteration_s, hidden_s[1]
+        return stages
+
+    @staticmethod
+    def front_end_s(options: RooflineOptions | None, profile: EngineProfile) -> tuple[float, float]:
+        """Seconds per request, and per prompt token, before the scheduler sees a request. Pure query."""
+        given = options.calibrated() if options else {}
+        own = profile.front_end
+        return given.get("request_s", own.request_s.value), own.prompt_token_s.value

@@ -36,6 +36,10 @@ class StageCost(ABC):
     spans: Sequence[Span]
     """The attention spans whose KV reads ``decode_line`` wants, in its order."""
 
+    hidden_host_s: tuple[float, float] | None = None
+    """Host work, per iteration and per sequence, that an asynchronous engine does behind the device's:
+    an iteration takes no less than it. None where there is none."""
+
     @abstractmethod
     def tokens_s(self, tokens: int, logit_rows: int, sequences: int) -> float:
         """Weights, norms, collectives, launches and host work of an iteration, in seconds.

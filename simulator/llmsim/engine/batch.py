@@ -91,7 +91,7 @@ class Batch:
             self.allocated = self.allocated and self.num_decoding > 0
         del self.running[req]
         self.kv.release(req)
-        req.kv_tokens = req.computed = 0
+        req.kv_tokens, req.computed = 0, req.cached_tokens
         req.prefill_target = req.input_tokens + req.generated
         req.preemptions += 1
         req.status = "waiting"

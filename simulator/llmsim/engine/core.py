@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from llmsim.cost.stage import StageCost
@@ -9,7 +10,7 @@ from llmsim.engine.batch import Batch
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.request import Request
-from llmsim.engine.run import Run
+from llmsim.engine.run import TIE, Run
 from llmsim.engine.scheduler import Scheduler
 
 AddRow = Callable[[tuple[float, ...]], None]
@@ -27,6 +28,8 @@ class Engine:
         stages: Price of each pipeline stage.
         add_row, add_gap: Where step rows (``measure.records.STEP_COLUMNS``) and odd gaps go.
         fast_forward: False prices every iteration as a run of its own: the oracle.
+        schedules_ahead: The next iteration is planned while this one runs, so a request that arrives
+            meanwhile can only join the one after it.
     """
 
     def __init__(
@@ -39,12 +42,17 @@ class Engine:
         add_row: AddRow,
         add_gap: Callable[[tuple[float, int]], None],
         fast_forward: bool = True,
+        schedules_ahead: bool = False,
     ) -> None:
         self.index = index
         self.scheduler = scheduler
         self.kv = kv
         self.stages = stages
         self.fast_forward = fast_forward
+        self.schedules_ahead = schedules_ahead
+        self.incoming: deque[tuple[float, Request]] = deque()
+        """Requests with their times that arrived during an iteration whose successor was planned already."""
+        self._last_start_s = 0.0
         self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
         self._add_row = add_row
         self._add_gap = add_gap
@@ -52,14 +60,29 @@ class Engine:
     @property
     def num_requests(self) -> int:
         """Requests here, waiting or running. Pure query."""
-        return len(self.scheduler.waiting) + self.kv.num_sequences
+        return len(self.incoming) + len(self.scheduler.waiting) + self.kv.num_sequences
 
-    def submit(self, req: Request) -> str:
-        """``req`` joins the queue, unless it can never run here: then why not."""
+    def submit(self, req: Request, busy_at_s: float | None = None) -> str:
+        """``req`` joins the queue, unless it can never run here: then why not.
+
+        Args:
+            req: The request.
+            busy_at_s: The time, when it comes in the middle of an iteration.
+        """
         refusal = self.refusal(req)
-        if not refusal:
+        if refusal:
+            return refusal
+        if self.schedules_ahead and busy_at_s is not None:
+            self.incoming.append((busy_at_s, req))
+        else:
             self.scheduler.submit(req)
-        return refusal
+        return ""
+
+    def arrival_matters(self) -> bool:
+        """Whether the newest arrival could change a run of iterations under way. Pure query."""
+        if not self.incoming:
+            return self.scheduler.arrival_matters()
+        return len(self.incoming) == 1 and not self.scheduler.waiting and self.scheduler.has_seat()
 
     def refusal(self, req: Request) -> str:
         """Why ``req`` can never run here; empty when it can. Pure query."""
@@ -82,12 +105,23 @@ class Engine:
 
     def begin(self, batch: Batch, now_s: float) -> Run | Wait | None:
         """Plan ``batch`` and price the run: as many iterations as need no further decision."""
+        if self.incoming:
+            self._let_in(self._last_start_s)
         plan = self.plan(batch, now_s)
+        if self.incoming and not isinstance(plan, StepPlan):  # nothing runs: nothing was planned ahead
+            self._let_in(now_s)
+            plan = self.plan(batch, now_s)
         if not isinstance(plan, StepPlan):
             return plan
-        count = 1 if plan.chunks else self.horizon(batch, plan)
+        soon = self.incoming and not self.scheduler.waiting
+        count = 1 if plan.chunks or soon else self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
         return Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
+
+    def _let_in(self, planned_s: float) -> None:
+        """Requests that were here when the coming iteration was planned join the queue."""
+        while self.incoming and self.incoming[0][0] <= planned_s * (1 + TIE):
+            self.scheduler.submit(self.incoming.popleft()[1])
 
     def horizon(self, batch: Batch, plan: StepPlan) -> int:
         """Iterations until a chunk is done, a sequence finishes, or the pool runs short. Pure query."""
@@ -115,13 +149,20 @@ class Engine:
             tokens += computed
             rows += 1
             seconds += stage.chunk_s(computed, req.computed)
-        return seconds + stage.tokens_s(tokens, rows, rows), growth_s, count
+        seconds += stage.tokens_s(tokens, rows, rows)
+        if stage.hidden_host_s is not None:
+            hidden_s = stage.hidden_host_s[0] + rows * stage.hidden_host_s[1]
+            if seconds < hidden_s:  # the host sets the pace until attention has grown past it
+                until = (hidden_s - seconds) / growth_s if growth_s > 0 else count
+                return hidden_s, 0.0, min(count, int(until) + 1)
+        return seconds, growth_s, count
 
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
         batch, plan, count = run.batch, run.plan, run.iterations
         duration_s = run.duration_s(count)
         end_s = run.start_s + duration_s
+        self._last_start_s = run.start_s + run.duration_s(count - 1)
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:

@@ -18,7 +18,8 @@ class Request:
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
         class_name: Its SLO class.
-        cached_tokens: Prompt tokens that a prefix cache already held.
+        cached_tokens: Prompt tokens that a prefix cache already held: never computed, but attended to
+            and held in blocks like any others.
         prefill_target: Tokens its prefill has to compute: the prompt, and after a preemption by
             recompute also the tokens generated so far.
         computed: Tokens of ``prefill_target`` computed.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +18,15 @@ from llmsim.errors import Problem, ScenarioError, UserError
 from llmsim.files import catalog
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
+from llmsim.files.overlay_file import read_overlay
 from llmsim.files.yaml_text import Document, Place, add_core_schema, read_yaml
 from llmsim.spec.model import ModelShape
 from llmsim.spec.scenario import Scenario, length_conflicts
 
 T = TypeVar("T")
+
+COST_FILES: dict[str, Callable[[Path], object]] = {"overlay": read_overlay, "efficiency": catalog.read}
+"""Keys of a cost model that name files, and what reads each."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,19 @@ def _make_paths_absolute(value: dict[str, Any], base_dir: Path) -> None:
         _make_absolute(workload, "trace", base_dir)
         if str(workload.get("profile")).endswith((".yaml", ".yml")):
             _make_absolute(workload, "profile", base_dir)
+    for _, cost_model in _cost_models(value):
+        for key in COST_FILES:
+            _make_absolute(cost_model, key, base_dir)
+
+
+def _cost_models(value: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The pools' cost models that are written as mappings, and where."""
+    fleet = value.get("fleet")
+    for index, pool in enumerate(fleet if isinstance(fleet, list) else [fleet]):
+        cost_model = pool.get("cost_model") if isinstance(pool, dict) else None
+        if isinstance(cost_model, dict):
+            place: Place = ("fleet", index) if isinstance(fleet, list) else ("fleet",)
+            yield (*place, "cost_model"), cost_model
 
 
 def _make_absolute(mapping: dict[str, Any], key: str, base_dir: Path) -> None:
@@ -121,6 +138,10 @@ def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
         )
         if isinstance(name, str):
             _look_up(place, document, catalog.accelerator, name)
+    for at, cost_model in _cost_models(document.value):
+        for key, look_at in COST_FILES.items():
+            if isinstance(cost_model.get(key), str):
+                _look_up((*at, key), document, look_at, Path(cost_model[key]))
     _look_for_workload(document)
     model = document.value.get("model")
     asked = model if isinstance(model, dict) else {"name": model}
@@ -205,6 +226,9 @@ def scenario_sha256(scenario: Scenario) -> str:
     data["model"]["path"] = _content(data["model"]["path"])
     for key in ("trace", "profile"):
         data["workload"][key] = _content(data["workload"][key])
+    for _, cost_model in _cost_models(data):
+        for key in COST_FILES.keys() & cost_model.keys():
+            cost_model[key] = _content(cost_model[key])
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,7 +5,7 @@ Nothing is averaged while the simulation runs; every statistic is computed later
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from struct import Struct
@@ -86,6 +86,9 @@ class ReplicaRecord:
         usd_per_hour: Price of all its accelerators together; None when no price is known.
         max_model_len: Longest sequence it takes, in tokens.
         kv_arithmetic: How the size of its KV pool came about, in words.
+        engine: The overheads of its engine's generation, in words; "" where the cost model prices none.
+        model_spread: Standard deviation of ln(predicted / real) by metric (``cost.intervals``); empty
+            when nothing is known of the cost model's errors.
     """
 
     index: int
@@ -98,6 +101,8 @@ class ReplicaRecord:
     usd_per_hour: float | None = None
     max_model_len: int = 0
     kv_arithmetic: str = ""
+    engine: str = ""
+    model_spread: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass

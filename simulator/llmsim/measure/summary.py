@@ -9,6 +9,7 @@ import numpy as np
 from llmsim.measure import money
 from llmsim.measure.bottleneck import Load, bottleneck
 from llmsim.measure.describe import describe, ratio, thin_sample_note
+from llmsim.measure.errors import model_error
 from llmsim.measure.gaps import GapPool, describe_gaps
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
@@ -39,9 +40,10 @@ def summarise(
     first_s, last_s = table.window_s
     duration_s = last_s - first_s
     pool = GapPool.of(record.steps)
+    headline = {**_counts(table, scenario, duration_s), **_latencies(table, pool)}
     return {
-        **_counts(table, scenario, duration_s),
-        **_latencies(table, pool),
+        **headline,
+        "model_error": model_error(record.replicas, headline),
         **_slo(table, scenario, pool),
         **_occupancy(record, table, duration_s),
         **_costs(record, table, duration_s),

@@ -62,7 +62,7 @@ def _pool_facts(replica: ReplicaRecord, num_replicas: int, loaded: LoadedScenari
     return [
         Fact("Fleet", f"{num_replicas} × ({replica.num_accelerators} × {replica.accelerator}, {plan})"),
         _accelerator(replica),
-        Fact("Engine", f"{policy} and {budget}"),
+        Fact("Engine", f"{policy} and {budget}", replica.engine),
         Fact("KV pool", f"{engine.kv_cache.kind}, {_blocks(replica)}", replica.kv_arithmetic),
         _cost_model(replica, pool),
         _price(replica, pool),

@@ -108,7 +108,22 @@ def use_facts(summary: Mapping[str, Any]) -> list[Fact]:
     hit_rate = summary["prefix_cache_hit_rate"]
     if hit_rate is not None:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
-    return [*facts, _cost(summary), Fact("Energy", energy(summary["energy_j"]))]
+    return [*facts, *_model_error(summary), _cost(summary), Fact("Energy", energy(summary["energy_j"]))]
+
+
+def _model_error(summary: Mapping[str, Any]) -> list[Fact]:
+    """Where a real server's means lie in 80% of cases as far as the model goes, other seeds apart."""
+    errors = summary.get("model_error")
+    if not errors:
+        return []
+    parts = [
+        f"{name} {figures(errors[field]['low'])}–{figures(errors[field]['high'])} ms"
+        for metric, name in METRICS.items()
+        if (field := f"mean_{metric}") in errors
+    ]
+    tokens = errors.get("output_throughput")
+    parts += [f"{figures(tokens['low'])}–{figures(tokens['high'])} output tokens/s"] if tokens else []
+    return [Fact("Model error", f"80% of real means in {', '.join(parts)}")]
 
 
 def _cost(summary: Mapping[str, Any]) -> Fact:

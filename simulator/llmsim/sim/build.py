@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from llmsim import plugins
+from llmsim.cost.engines import engine_profile
+from llmsim.cost.intervals import model_spread
 from llmsim.cost.memory import KVCapacity, kv_capacity
 from llmsim.cost.plan import Formats, ParallelPlan
 from llmsim.engine.core import Engine
@@ -12,6 +16,7 @@ from llmsim.errors import DoesNotFitError, Problem
 from llmsim.files import catalog
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
 
@@ -33,14 +38,19 @@ class PoolPlan:
             model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
         )
         cost_model = plugins.COST_MODELS.get(pool.cost_model.kind)
+        priced = getattr(cost_model, "prices_host", False)
+        self.profile = engine_profile(spec.name, spec.version) if priced else None
+        options = _options(cost_model, pool.cost_model)
         self.stages = cost_model.stages(
-            _options(cost_model, pool.cost_model),
+            options,
             model,
             self.accelerator,
             self.plan,
             formats,
             enforce_eager=spec.enforce_eager,
+            profile=self.profile,
         )
+        self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
         self.capacity = kv_capacity(
             model,
             self.accelerator,
@@ -72,6 +82,7 @@ class PoolPlan:
             add_row=log.add,
             add_gap=log.extra_gaps.append,
             fast_forward=fast_forward,
+            schedules_ahead=bool(self.profile and self.profile.asynchronous and len(self.stages) == 1),
         )
 
     def record(self, engine: Engine) -> ReplicaRecord:
@@ -90,6 +101,8 @@ class PoolPlan:
             usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
+            engine=self.profile.in_words() if self.profile else "",
+            model_spread=model_spread(self.accelerator, self.profile) if self.profile else {},
         )
 
     def _kv_cache(self) -> KVCache:
@@ -119,14 +132,24 @@ def _options(policy: type, ref: PolicyRef) -> object:
     return options.model_validate(ref.options) if options else None
 
 
-def build_fleet(loaded: LoadedScenario, log: StepLog) -> tuple[list[Engine], list[ReplicaRecord]]:
-    """Every replica of every pool, in order, and what the report has to know of each."""
-    engines: list[Engine] = []
-    records: list[ReplicaRecord] = []
+class FleetParts(NamedTuple):
+    """Every replica of every pool, in order: its engine, its front end, and what the report has to know."""
+
+    engines: list[Engine]
+    front_ends: list[FrontEnd]
+    records: list[ReplicaRecord]
+
+
+def build_fleet(loaded: LoadedScenario, log: StepLog) -> FleetParts:
+    """The parts of the fleet that ``loaded`` describes."""
+    parts = FleetParts([], [], [])
     for pool in loaded.scenario.fleet:
         plan = PoolPlan(loaded, pool)
         for _ in range(pool.replicas):
-            engine = plan.engine(len(engines), log, fast_forward=loaded.scenario.simulation.fast_forward)
-            engines.append(engine)
-            records.append(plan.record(engine))
-    return engines, records
+            engine = plan.engine(
+                len(parts.engines), log, fast_forward=loaded.scenario.simulation.fast_forward
+            )
+            parts.engines.append(engine)
+            parts.front_ends.append(plan.front_end)
+            parts.records.append(plan.record(engine))
+    return parts

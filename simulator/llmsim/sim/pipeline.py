@@ -10,7 +10,7 @@ from llmsim.engine.core import Engine
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.run import TIE, Run
 from llmsim.sim.clock import COMPLETION, SCHEDULING, Alarm, Clock
-from llmsim.sim.replica import Delivered, Replica
+from llmsim.sim.replica import NO_FRONT_END, Delivered, FrontEnd, Replica
 
 LOOK_AHEAD = 32
 """Iterations per micro-batch that are launched ahead of time while nothing needs a decision."""
@@ -41,10 +41,12 @@ class PipelinedReplica(Replica):
     takes back those that have not been launched by then.
     """
 
-    def __init__(self, clock: Clock, engine: Engine, delivered: Delivered) -> None:
+    def __init__(
+        self, clock: Clock, engine: Engine, delivered: Delivered, front_end: FrontEnd = NO_FRONT_END
+    ) -> None:
         self._passes: list[Pass] = []  # in order of launch, which is the order of their ends
         self._free_s: tuple[float, ...] = (0.0,) * len(engine.stages)
-        super().__init__(clock, engine, delivered)
+        super().__init__(clock, engine, delivered, front_end)
 
     @property
     def is_idle(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from typing import NamedTuple
 
 from llmsim.engine.core import Engine
 from llmsim.engine.plan import Wait
@@ -11,6 +12,20 @@ from llmsim.engine.run import TIE, Run
 from llmsim.sim.clock import COMPLETION, SCHEDULING, Alarm, Clock
 
 Delivered = Callable[[Sequence[Request]], None]
+
+
+class FrontEnd(NamedTuple):
+    """Seconds a server spends on a request before its scheduler sees it: API, tokenisation, hand-over."""
+
+    request_s: float = 0.0
+    prompt_token_s: float = 0.0
+
+    def delay_s(self, req: Request) -> float:
+        """For one request. Pure query."""
+        return self.request_s + self.prompt_token_s * req.input_tokens
+
+
+NO_FRONT_END = FrontEnd()
 
 
 class Replica:
@@ -23,30 +38,40 @@ class Replica:
         clock: The simulation's clock.
         engine: What it runs.
         delivered: Told of the requests that each run completed.
+        front_end: Time from a request's arrival until the engine sees it.
     """
 
-    def __init__(self, clock: Clock, engine: Engine, delivered: Delivered) -> None:
+    def __init__(
+        self, clock: Clock, engine: Engine, delivered: Delivered, front_end: FrontEnd = NO_FRONT_END
+    ) -> None:
         self.clock = clock
         self.engine = engine
+        self.front_end = front_end
         self._delivered = delivered
+        self.on_the_way = 0
+        """Requests in the front end."""
         self._run: Run | None = None
         self._alarm = Alarm(clock)  # rings for no one until something arrives
         clock.process(self._serve())
 
     @property
     def num_requests(self) -> int:
-        """Requests here, waiting or running. Pure query."""
-        return self.engine.num_requests
+        """Requests here: in the front end, waiting or running. Pure query."""
+        return self.engine.num_requests + self.on_the_way
 
     @property
     def is_idle(self) -> bool:
         """Whether it sleeps with nothing to run. Pure query."""
         return self._run is None
 
+    def delay_s(self, req: Request) -> float:
+        """Seconds until the engine sees ``req``, which has arrived. Pure query."""
+        return self.front_end.delay_s(req)
+
     def submit(self, req: Request) -> str:
         """``req`` joins this replica's queue, unless it can never run here: then why not."""
-        refusal = self.engine.submit(req)
-        if not refusal and (self.is_idle or self.engine.scheduler.arrival_matters()):
+        refusal = self.engine.submit(req, None if self.is_idle else self.clock.now)
+        if not refusal and (self.is_idle or self.engine.arrival_matters()):
             self.wake()
         return refusal
 

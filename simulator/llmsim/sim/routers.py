@@ -17,6 +17,13 @@ from llmsim.spec.base import Strict
 class Destination(Protocol):
     """Where a request can be sent."""
 
+    on_the_way: int
+    """Requests sent there that its engine does not see yet."""
+
+    def delay_s(self, req: Request) -> float:
+        """Seconds until ``req`` gets there."""
+        ...
+
     def submit(self, req: Request) -> str:
         """Take ``req`` in, or say why it can never run there; empty when it is in."""
         ...
@@ -66,6 +73,7 @@ class CentralQueue(Router):
 
     def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
         super().__init__(replicas, options)
+        self.on_the_way = 0
         shared = _SharedQueue(self._head_changed)
         for replica in replicas:
             replica.engine.scheduler.waiting = shared
@@ -73,6 +81,10 @@ class CentralQueue(Router):
     def choose(self, req: Request) -> Destination:
         """See :class:`Router`."""
         return self
+
+    def delay_s(self, req: Request) -> float:
+        """The first replica's front end stands for that of the queue."""
+        return self.replicas[0].delay_s(req)
 
     def submit(self, req: Request) -> str:
         """``req`` joins the queue of all: an idle replica, or whoever is first at a boundary, takes it."""

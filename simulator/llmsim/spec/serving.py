@@ -93,6 +93,12 @@ class Policy:
 class Engine(Strict):
     """One replica's serving engine, in vLLM's names."""
 
+    name: Literal["vllm", "sglang", "tensorrt-llm", "fastertransformer"] = Field(
+        "vllm", description="whose host overheads: time per iteration, and per request before the first one"
+    )
+    version: str = Field(
+        "0.23.0", pattern=r"^\d+(\.\d+)*", description="of that engine; chooses its generation's overheads"
+    )
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
         "chunked_prefill", validate_default=True, description="who runs in each iteration"
     )

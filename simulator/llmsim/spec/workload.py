@@ -112,6 +112,11 @@ class Workload(Strict):
     )
     input_tokens: Tokens | None = Field(None, description="prompt length: a number or a distribution")
     output_tokens: Tokens | None = Field(None, description="tokens generated: a number or a distribution")
+    cached_input_tokens: int | float = Field(
+        0, ge=0, description="tokens at the start of every prompt that a prefix cache holds already: "
+        "a count, or a share below 1; the last token of a prompt is always computed",
+        json_schema_extra={"unit": "tokens or share"},
+    )  # fmt: skip
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )

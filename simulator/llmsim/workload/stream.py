@@ -48,6 +48,7 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         else None,
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
+        cached_tokens=workload.cached_input_tokens,
     )
 
 
@@ -71,6 +72,7 @@ class RequestStream:
         max_concurrency: int | None = None,
         skipped: dict[str, int] | None = None,
         description: str = "",
+        cached_tokens: float = 0,
     ) -> None:
         self.total = total if end_s == inf else None
         self.max_concurrency = max_concurrency
@@ -81,6 +83,7 @@ class RequestStream:
         self._most = total
         self._end_s = end_s
         self._description = description
+        self._cached_tokens = cached_tokens
         self._drawn = self._without_times()
 
     def requests(self) -> Iterator[Request]:
@@ -89,7 +92,7 @@ class RequestStream:
         for first, size in self._blocks():
             times = take_times(size)
             kept = int(np.searchsorted(times, self._end_s, side="left"))
-            yield from _requests(first, times[:kept].tolist(), take_lengths(size))
+            yield from self._requests(first, times[:kept].tolist(), take_lengths(size))
             if kept < size:
                 return
 
@@ -107,7 +110,18 @@ class RequestStream:
     def _without_times(self) -> Iterator[Request]:
         take_lengths = self._start_lengths()
         for first, size in self._blocks():
-            yield from _requests(first, [nan] * size, take_lengths(size))
+            yield from self._requests(first, [nan] * size, take_lengths(size))
+
+    def _requests(self, first: int, times: list[float], drawn: lengths.Lengths) -> Iterator[Request]:
+        found = _requests(first, times, drawn)
+        return map(self._with_cache, found) if self._cached_tokens else found
+
+    def _with_cache(self, req: Request) -> Request:
+        """``req`` with the start of its prompt in the prefix cache; its last token is computed anyway."""
+        cached = self._cached_tokens
+        tokens = int(cached) if cached >= 1 else int(cached * req.input_tokens)
+        req.cached_tokens = req.computed = min(tokens, req.input_tokens - 1)
+        return req
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
         """(id of the first request, number of requests) of each block."""

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from llmsim.engine.batch import Batch
 from llmsim.engine.plan import StepPlan
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Scheduler
 from llmsim.spec.attention import FOREVER
+from llmsim.spec.base import Strict
+
+
+class ChunkedPrefillOptions(Strict):
+    """Options of ``scheduler: {kind: chunked_prefill}``."""
+
+    whole_prompts: bool = Field(
+        False,
+        description="a prompt waits until the budget holds all of it (TensorRT-LLM without chunked context)",
+    )
 
 
 class ChunkedPrefill(Scheduler):
@@ -19,6 +31,9 @@ class ChunkedPrefill(Scheduler):
 
     Source: Agrawal et al. 2024, arXiv 2403.02310; vLLM V1 ``Scheduler.schedule``.
     """
+
+    Options = ChunkedPrefillOptions
+    options: ChunkedPrefillOptions
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
         """See :class:`Scheduler`."""
@@ -57,9 +72,13 @@ class ChunkedPrefill(Scheduler):
     def _admit(self, batch: Batch, chunks: list[tuple[Request, int]], budget: int) -> None:
         """Waiting prompts in order of arrival, while tokens, seats and blocks last."""
         waiting, seats = self.waiting, self.limits.max_num_seqs - self.kv.num_sequences
+        whole, most = self.options.whole_prompts, self.limits.max_num_batched_tokens
         while waiting and budget > 0 and seats > 0:
             req = waiting[0]
-            count = min(req.prefill_target - req.computed, budget)
+            wanted = req.prefill_target - req.computed
+            if whole and budget < wanted <= most:
+                return
+            count = min(wanted, budget)
             if not batch.admit(req, req.computed + count):
                 return
             waiting.popleft()

@@ -27,7 +27,7 @@ class Orca(Scheduler):
             if not batch.admit(req, self.limits.max_model_len):
                 break
             self.waiting.popleft()
-            chunks.append((req, req.prefill_target))
+            chunks.append((req, req.prefill_target - req.computed))
         if not chunks and not batch.num_decoding:
             return None
         return StepPlan(chunks, decodes=batch.num_decoding > 0)

@@ -64,7 +64,7 @@ class Static(Scheduler):
             if not batch.admit(req, self.limits.max_model_len):
                 break
             self.waiting.popleft()
-            chunks.append((req, req.prefill_target))
+            chunks.append((req, req.prefill_target - req.computed))
         return chunks
 
     def finish(self, batch: Batch, done: Sequence[Request], now_s: float) -> Sequence[Request]:

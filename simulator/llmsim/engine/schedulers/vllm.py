@@ -40,8 +40,12 @@ class VllmPrefillFirst(Scheduler):
         budget, seats = self.limits.max_num_batched_tokens, self.limits.max_num_seqs - self.kv.num_sequences
         while self.waiting and seats > 0:
             req = self.waiting[0]
-            count = req.prefill_target
-            if (chunks and count > budget) or not self._has_room(req) or not batch.admit(req, count):
+            count = req.prefill_target - req.computed
+            if (
+                (chunks and count > budget)
+                or not self._has_room(req)
+                or not batch.admit(req, req.prefill_target)
+            ):
                 break
             self.waiting.popleft()
             chunks.append((req, count))

@@ -1,0 +1,1 @@
+"""Measured server runs: what they hold, what the simulation says of them, and coefficients fitted to them."""
