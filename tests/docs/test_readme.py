@@ -53,7 +53,7 @@ def test_every_command_of_the_readme_runs(command, tmp_path):
 def test_the_report_in_the_readme_is_what_run_prints(tmp_path):
     """The block below the first command, line by line."""
     done = llmsim_command("llmsim run scenarios/chatbot.yaml", tmp_path)
-    shown = blocks("", section("Start"))[0]
+    shown = blocks("text", section("Start"))[0]
 
     printed = [line.rstrip() for line in done.stdout.strip().splitlines()]
     assert [line.rstrip() for line in shown.strip().splitlines()] == printed

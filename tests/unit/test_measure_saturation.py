@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from measure_runs import closed_loop, make_record, one_at_a_time, poisson
 
-from llmsim.measure.requests import RequestTable
 from llmsim.measure.saturation import Backlog
 
 
 def saturation_of(record) -> str:
-    return Backlog.of(RequestTable.of(record)).saturation
+    return Backlog.of(record.table).saturation
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -37,7 +36,7 @@ def test_a_load_of_one_is_rarely_called_overloaded():
 
 def test_overload_says_what_the_server_keeps_up_with():
     """At 125% of capacity four requests in five are started by the last arrival."""
-    backlog = Backlog.of(RequestTable.of(one_at_a_time(np.arange(2000) / 1.25, 1.0)))
+    backlog = Backlog.of(one_at_a_time(np.arange(2000) / 1.25, 1.0).table)
 
     assert "about 80% of the arrivals" in str(backlog.note())
 
