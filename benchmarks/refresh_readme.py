@@ -1,6 +1,6 @@
 """Put the report that README.md shows in step with what the program prints now.
 
-    python benchmarks/refresh_readme.py
+python benchmarks/refresh_readme.py
 """
 
 from __future__ import annotations

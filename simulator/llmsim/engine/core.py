@@ -120,8 +120,7 @@ class Engine:
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
         batch, plan, count = run.batch, run.plan, run.iterations
-        duration_s = run.duration_s(count)
-        end_s = run.start_s + duration_s
+        end_s = run.end_s
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:
@@ -148,7 +147,7 @@ class Engine:
                 batch.lane,
                 run.start_s,
                 count,
-                duration_s,
+                run.lasts_s,
                 run.first_s,
                 run.growth_s,
                 run.sequences,

@@ -59,13 +59,13 @@ class Replica:
         elif run.iterations > 1:
             boundary = run.iterations_until(now_s)
             if boundary < run.iterations:
-                run.iterations = boundary
+                run.cut(boundary)
                 self._alarm = self.clock.move(self._alarm, max(run.end_s, now_s), COMPLETION)
 
     def settle(self) -> None:
         """The simulation stops now: keep the iterations done so far, forget the rest."""
         if self._run is not None:
-            self._run.iterations = self._run.iterations_before(self.clock.now)
+            self._run.cut(self._run.iterations_before(self.clock.now))
             if self._run.iterations:
                 self.engine.complete(self._run)
             self._run = None
