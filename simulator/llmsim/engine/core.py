@@ -135,6 +135,8 @@ class Engine:
             padding += computed - new_tokens
             pairs += computed * req.computed + computed * (computed + 1) // 2  # as FULL.pairs, in place
             self._advance_prefill(batch, req, new_tokens, plan.padded_to, end_s, done)
+        for req in done:
+            req.last_token_s = end_s
         held = self.kv.num_blocks - self.kv.free_blocks  # before the finished give theirs back
         delivered = self.scheduler.finish(batch, done, end_s) if done else done
         for req in delivered:

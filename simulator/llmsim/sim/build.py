@@ -8,7 +8,8 @@ from llmsim.cost.plan import Formats, ParallelPlan
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.scheduler import Limits
-from llmsim.errors import DoesNotFitError, Problem
+from llmsim.engine.request import Request
+from llmsim.errors import DoesNotFitError, Problem, ScenarioError
 from llmsim.files import catalog
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
@@ -29,6 +30,7 @@ class PoolPlan:
         self.accelerator = catalog.accelerator(pool.accelerator)
         spec, model = self.spec, loaded.model
         self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
+        self._stay_within_the_node()
         formats = Formats.resolve(
             model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
         )
@@ -92,6 +94,18 @@ class PoolPlan:
             kv_arithmetic=self._arithmetic(self.capacity),
         )
 
+    def _stay_within_the_node(self) -> None:
+        """Tensor parallelism over a network is not modelled; pricing it as NVLink would flatter it."""
+        size, limit = self.plan.tensor_parallel_size, self.accelerator.scale_up_size
+        if limit is not None and size > limit:
+            raise ScenarioError(
+                Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"tensor_parallel_size {size} is more than the {limit} devices that {self.accelerator.name}'s "
+                    f"{self.accelerator.link_name} joins; use up to {limit}, and pipeline_parallel_size beyond",
+                )
+            )
+
     def _kv_cache(self) -> KVCache:
         kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
@@ -129,4 +143,22 @@ def build_fleet(loaded: LoadedScenario, log: StepLog) -> tuple[list[Engine], lis
             engine = plan.engine(len(engines), log, fast_forward=loaded.scenario.simulation.fast_forward)
             engines.append(engine)
             records.append(plan.record(engine))
+    _refuse_what_can_never_run(loaded, engines)
     return engines, records
+
+
+def _refuse_what_can_never_run(loaded: LoadedScenario, engines: list[Engine]) -> None:
+    """A fixed length that no replica can ever serve is a mistake in the scenario, not a result."""
+    prompt, output = loaded.scenario.workload.input_tokens, loaded.scenario.workload.output_tokens
+    if not isinstance(prompt, int) or not isinstance(output, int):
+        return
+    refusals = [engine.refusal(Request(0, 0.0, prompt, output)) for engine in engines]
+    if all(refusals):
+        longest = max(engine.kv.max_model_len for engine in engines)
+        raise ScenarioError(
+            Problem(
+                "workload",
+                f"{prompt:,} input and {output:,} output tokens can never run: {refusals[0]} ({longest:,} tokens "
+                "at most, or what the KV pool holds); shorten them, or give the pool more room",
+            )
+        )

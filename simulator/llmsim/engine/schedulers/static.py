@@ -29,7 +29,8 @@ class Static(Scheduler):
     """Request-level first come, first served, as FasterTransformer behind a batching front end.
 
     All prompts are padded to the longest; sequences that finish early are computed on and hold
-    their KV until the whole batch is done, and only then is every request delivered.
+    their KV until the whole batch is done, and only then is every request delivered: E2E and TPOT run
+    to that moment, ITL is the time between tokens as they are made.
 
     Source: Orca (Yu et al. 2022, OSDI) §2, which describes and measures this baseline.
     """
