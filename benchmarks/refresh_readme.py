@@ -5,6 +5,7 @@ python benchmarks/refresh_readme.py
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,10 @@ def main() -> None:
     """Replace the text block of README.md by the report of its first command."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "llmsim", "run", "scenarios/chatbot.yaml", "--out", f"{out}/results"]
-        report = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        wide = os.environ | {"COLUMNS": "100"}
+        report = subprocess.run(
+            command, cwd=ROOT, env=wide, check=True, capture_output=True, text=True
+        ).stdout
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition("\n```text\n")
     _, _, after = rest.partition("\n```\n")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from measure_runs import one_at_a_time, poisson
+from measure_runs import closed_loop, complete, make_record, make_request, one_at_a_time, poisson
 
 from llmsim.measure.steady import mser_cut, steady_metrics, steady_window
 from llmsim.spec.targets import Slo
+from llmsim.spec.workload import ClosedArrivals, ProfileArrivals, TraceArrivals
 
 
 def test_mser_cuts_where_the_transient_ends():
@@ -55,3 +56,28 @@ def test_throughput_of_the_window_is_the_arrival_rate():
 def test_no_window_is_explained(arrivals, why):
     """A burst and a handful of requests have no steady state, and it says why."""
     assert why in steady_window(one_at_a_time(arrivals, 0.5).table)
+
+
+def test_the_opening_burst_of_a_closed_loop_is_warm_up():
+    """100 users at once on 10 servers: the window starts when all of them were served, after 10 s."""
+    table = make_record(closed_loop(100, 2000, 10)).table
+    arrival = ClosedArrivals(kind="closed", max_concurrency=100)
+
+    assert steady_window(table)[0] < 10.0 <= steady_window(table, arrival)[0]
+    assert "opens the closed loop" in steady_window(make_record(closed_loop(100, 150, 10)).table, arrival)
+
+
+@pytest.mark.parametrize("arrival", [TraceArrivals(kind="trace"), ProfileArrivals(kind="profile")])
+def test_arrivals_whose_rate_changes_have_no_steady_window(arrival):
+    """Their bursts are what the run is about; none may be cut off as warm-up."""
+    assert "rate changes" in steady_window(one_at_a_time(poisson(0.5, 1000, seed=6), 1.0).table, arrival)
+
+
+def test_a_window_in_which_nothing_completed_is_none():
+    """All answers come after the last arrival, so there is no throughput to speak of."""
+    requests = [complete(make_request(i, t), t, t + 1.0, 5000.0) for i, t in enumerate(np.arange(300.0))]
+    requests += [complete(make_request(300 + i, 300.0 + i), 0, 0, 5000.0) for i in range(300)]
+    rejected = [make_request(i, float(i), status="rejected") for i in range(500)]
+
+    assert isinstance(steady_window(make_record(requests).table), str)
+    assert "no request completed" in steady_window(make_record(rejected).table)

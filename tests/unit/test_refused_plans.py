@@ -8,7 +8,10 @@ import llmsim
 from llmsim.errors import ScenarioError
 
 HEAD = "name: x\nmodel: llama-3.1-8b\nfleet: {accelerator: h100-sxm}\n"
-WORK = "workload: {arrival: {kind: poisson, request_rate: 5}, input_tokens: 512, output_tokens: 128, num_requests: 20}\n"
+WORK = (
+    "workload: {arrival: {kind: poisson, request_rate: 5}, input_tokens: 512, output_tokens: 128, "
+    "num_requests: 20}\n"
+)
 
 
 def run(tmp_path, *sets: str) -> llmsim.Result:

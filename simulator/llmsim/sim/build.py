@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llmsim import plugins
 from llmsim.cost.memory import KVCapacity, kv_capacity
 from llmsim.cost.plan import Formats, ParallelPlan
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.base import KVCache
-from llmsim.engine.scheduler import Limits
 from llmsim.engine.request import Request
+from llmsim.engine.scheduler import Limits
 from llmsim.errors import DoesNotFitError, Problem, ScenarioError
 from llmsim.files import catalog
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
 
@@ -36,25 +39,14 @@ class PoolPlan:
         )
         cost_model = plugins.COST_MODELS.get(pool.cost_model.kind)
         self.stages = cost_model.stages(
-            _options(cost_model, pool.cost_model),
+            options_of(cost_model, pool.cost_model),
             model,
             self.accelerator,
             self.plan,
             formats,
             enforce_eager=spec.enforce_eager,
         )
-        self.capacity = kv_capacity(
-            model,
-            self.accelerator,
-            self.plan,
-            formats,
-            gpu_memory_utilization=spec.gpu_memory_utilization,
-            block_size=spec.block_size,
-            max_num_seqs=spec.max_num_seqs,
-            max_num_batched_tokens=spec.max_num_batched_tokens,
-            min_tokens=spec.max_model_len or 1,
-            num_kv_tokens=spec.num_kv_tokens,
-        )
+        self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
@@ -65,7 +57,7 @@ class PoolPlan:
         kv = self._kv_cache()
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
-        scheduler = scheduler_class(limits, kv, _options(scheduler_class, spec.scheduler))
+        scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
         return Engine(
             index,
             scheduler,
@@ -94,6 +86,26 @@ class PoolPlan:
             kv_arithmetic=self._arithmetic(self.capacity),
         )
 
+    def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
+        spec = self.spec
+        try:
+            return kv_capacity(
+                model,
+                self.accelerator,
+                self.plan,
+                formats,
+                gpu_memory_utilization=spec.gpu_memory_utilization,
+                block_size=spec.block_size,
+                max_num_seqs=spec.max_num_seqs,
+                max_num_batched_tokens=spec.max_num_batched_tokens,
+                min_tokens=spec.max_model_len or 1,
+                num_kv_tokens=spec.num_kv_tokens,
+            )
+        except DoesNotFitError as error:
+            where = f"fleet pool '{self.pool.name}'"
+            problems = [Problem(where, problem.message) for problem in error.problems]
+            raise DoesNotFitError(problems, hint=error.hint) from None
+
     def _stay_within_the_node(self) -> None:
         """Tensor parallelism over a network is not modelled; pricing it as NVLink would flatter it."""
         size, limit = self.plan.tensor_parallel_size, self.accelerator.scale_up_size
@@ -109,7 +121,10 @@ class PoolPlan:
     def _kv_cache(self) -> KVCache:
         kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
-            self.pool_tokens, self.spec.block_size, self.max_model_len, _options(kv_class, self.spec.kv_cache)
+            self.pool_tokens,
+            self.spec.block_size,
+            self.max_model_len,
+            options_of(kv_class, self.spec.kv_cache),
         )
         if not kv.num_blocks:
             raise DoesNotFitError(
@@ -127,7 +142,7 @@ class PoolPlan:
         return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
 
 
-def _options(policy: type, ref: PolicyRef) -> object:
+def options_of(policy: type, ref: PolicyRef) -> Any:
     """The checked options of ``ref``, as the policy's own class; None when it has none."""
     options = getattr(policy, "Options", None)
     return options.model_validate(ref.options) if options else None

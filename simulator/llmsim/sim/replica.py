@@ -30,6 +30,7 @@ class Replica:
         self.engine = engine
         self._delivered = delivered
         self._run: Run | None = None
+        self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
         self._alarm = Alarm(clock)  # rings for no one until something arrives
         clock.process(self._serve())
 
@@ -55,7 +56,7 @@ class Replica:
         run, now_s = self._run, self.clock.now
         if run is None:
             if self._alarm.time_s > now_s:
-                self._alarm = self.clock.move(self._alarm, now_s, SCHEDULING)
+                self._alarm = self.clock.move(self._alarm, now_s, self._phase)
         elif run.iterations > 1:
             boundary = run.iterations_until(now_s)
             if boundary < run.iterations:
@@ -77,7 +78,7 @@ class Replica:
         while True:
             step = engine.begin(batch, clock.now)
             if not isinstance(step, Run):
-                self._alarm = clock.at(step.until_s, SCHEDULING) if isinstance(step, Wait) else Alarm(clock)
+                self._alarm = clock.at(step.until_s, self._phase) if isinstance(step, Wait) else Alarm(clock)
                 yield self._alarm
                 continue
             self._run = step
@@ -87,6 +88,6 @@ class Replica:
             if delivered:
                 self._delivered(delivered)
             moment_s = clock.now * (1 + TIE)
-            while (next_s := clock.acts_before(SCHEDULING, moment_s)) is not None:
-                self._alarm = clock.at(next_s, SCHEDULING)
+            while (next_s := clock.acts_before(self._phase, moment_s)) is not None:
+                self._alarm = clock.at(next_s, self._phase)
                 yield self._alarm

@@ -80,7 +80,9 @@ class CentralQueue(Router):
             return refusals[0]
         self.replicas[0].engine.scheduler.submit(req)
         able = [replica for replica, refusal in zip(self.replicas, refusals, strict=True) if not refusal]
-        empty = next((replica for replica in able if not replica.engine.kv.num_sequences), None)
+        # An empty replica takes it at once, unless its policy waits for more.
+        eager = (r for r in able if not r.engine.kv.num_sequences and not r.engine.scheduler.waits)
+        empty = next(eager, None)
         if empty:
             empty.wake()
         else:
