@@ -63,6 +63,7 @@ def measure(name: str, floor: int, *changes: str) -> None:
     simulated_s = process_time() - start
     summary = summarise(record, loaded.scenario, sha256="", version="")
     total_s = process_time() - start
+    bare = (bare + bare_timeouts_per_s()) / 2
     count = len(record.requests)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(

@@ -42,7 +42,11 @@ def run(
             (None when that is not known).
     """
     loaded = scenario if isinstance(scenario, LoadedScenario) else load_scenario(scenario)
-    record = simulate(loaded, progress)
+    return answer(loaded, simulate(loaded, progress))
+
+
+def answer(loaded: LoadedScenario, record: RunRecord) -> Result:
+    """What a run of ``loaded`` that left ``record`` behind answers."""
     sha256 = scenario_sha256(loaded.scenario)
     summary = summarise(record, loaded.scenario, sha256=sha256, version=llmsim.__version__)
     return Result(summary, record, loaded)

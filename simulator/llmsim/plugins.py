@@ -70,13 +70,13 @@ def load_plugin_file(path: Path) -> None:
     module.__file__ = str(path)
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             Problem(f"{path}:{_line(error, path)}", f"{type(error).__name__}: {error}")
         ) from error
 
 
-def _line(error: Exception, path: Path) -> int:
+def _line(error: BaseException, path: Path) -> int:
     """The line of ``path`` that ``error`` comes from."""
     if isinstance(error, SyntaxError):
         return error.lineno or 1

@@ -5,21 +5,26 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from llmsim.errors import CatalogError
 
 T = TypeVar("T")
 
+MOST_LISTED = 40
+"""Names in a message; more than these help nobody."""
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`` did you mean 'x' or 'y'?``, or the whole list when nothing is close. Pure query."""
+    """`` did you mean 'x' or 'y'?``, or the list of what there is when nothing is close. Pure query."""
     names = sorted(known)
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
-    return "known: " + ", ".join(names)
+    listed = ", ".join(names[:MOST_LISTED])
+    more = len(names) - MOST_LISTED
+    return f"known: {listed}{f' and {more} more' if more > 0 else ''}"
 
 
 class Registry(Generic[T]):
@@ -43,6 +48,13 @@ class Registry(Generic[T]):
         def keep(cls: type[T]) -> type[T]:
             if name in self.names():
                 raise CatalogError(f"{self.kind} '{name}' is already registered")
+            if not isinstance(cls, type):
+                raise CatalogError(f"{self.kind} '{name}' should be a class, but is {cls!r}")
+            lacking = sorted(getattr(cls, "__abstractmethods__", ()))
+            if lacking:
+                raise CatalogError(
+                    f"{self.kind} '{name}': class {cls.__name__} does not define {', '.join(lacking)}"
+                )
             self._loaded[name] = cls
             return cls
 
@@ -57,7 +69,8 @@ class Registry(Generic[T]):
         """The class called ``name``.
 
         Raises:
-            CatalogError: Nothing has that name; the message suggests the nearest.
+            CatalogError: Nothing has that name (the message suggests the nearest), or importing the
+                package that brings it fails.
         """
         if name not in self._loaded:
             if name in self._paths:
@@ -67,5 +80,17 @@ class Registry(Generic[T]):
                 points = entry_points(group=self.group, name=name)
                 if not points:
                     raise CatalogError(f"unknown {self.kind} '{name}'; {nearest(name, self.names())}")
-                self._loaded[name] = next(iter(points)).load()
+                self._loaded[name] = self._entry(next(iter(points)))
         return self._loaded[name]
+
+    def _entry(self, point: EntryPoint) -> type[T]:
+        """The class another package registers, imported."""
+        try:
+            cls: type[T] = point.load()
+        except Exception as error:
+            package = f" of package {point.dist.name}" if point.dist else ""
+            raise CatalogError(
+                f"{self.kind} '{point.name}'{package} cannot be loaded from {point.value}: "
+                f"{type(error).__name__}: {error}; mend or uninstall it"
+            ) from error
+        return cls

@@ -46,7 +46,8 @@ DIMENSIONS: dict[str, dict[str, int | Fraction]] = {
 """Dimension to its units, each as a multiple of the dimension's base unit."""
 
 _QUANTITY = re.compile(
-    r"\s*(?P<dollar>\$?)(?P<number>[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)\s*(?P<unit>\S*)\s*"
+    r"\s*(?P<dollar>\$?)(?P<number>[-+]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?)"
+    r"\s*(?P<unit>\S*)\s*"
 )
 
 
@@ -74,7 +75,10 @@ def parse_quantity(text: str, unit: str) -> float:
         raise ValueError(
             f"Input should be a number of {unit}, or one with a unit of {dimension}: {', '.join(units)}"
         )
-    return float(Fraction(match["number"]) * Fraction(units[given]) / Fraction(units[unit]))
+    try:
+        return float(Fraction(match["number"]) * Fraction(units[given]) / Fraction(units[unit]))
+    except OverflowError:
+        raise ValueError("Input should be a number that a float can hold") from None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,28 @@ seen.overlaps.push(...overlaps());
 document.querySelector(".wide button")?.click();
 seen.afterToggle = document.querySelectorAll("#plot-requests .curve").length;
 seen.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+const crossed = (path, box, matrix) => {
+  const length = path.getTotalLength();
+  for (let at = 0; at <= length; at += 1) {
+    const { x, y } = path.getPointAtLength(at).matrixTransform(matrix);
+    if (x > box.left && x < box.right && y > box.top + 2 && y < box.bottom - 2) return true;
+  }
+  return false;
+};
+const limits = () => [...document.querySelectorAll("svg.plot")].flatMap((svg) => {
+  const name = svg.querySelector(".limit-name");
+  if (!name) return [];
+  const box = name.getBoundingClientRect();
+  const texts = [...svg.querySelectorAll(".axes text, .mark-name")];
+  const named = texts.some((text) => !apart(box, text.getBoundingClientRect()));
+  const hit = named || crossed(svg.querySelector(".curve"), box, svg.getScreenCTM());
+  return hit ? [name.textContent] : [];
+});
+seen.limits = limits();
+document.getElementById("log").click();
+seen.limits.push(...limits());
+seen.scrolled = [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth).length;
 seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 seen.unlabelled = document.querySelectorAll("svg.plot:not([aria-label]), svg.plot:not([tabindex])").length;
 const output = document.createElement("output");
@@ -130,6 +152,18 @@ def test_fits_any_width(tmp_path: Path, width: int) -> None:
 
     assert 0 >= seen["overflow"]
     assert [] == seen["overlaps"]
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+@pytest.mark.parametrize("limit", [15.0, 60.0, 600.0, 3000.0])
+def test_limits_are_named_beside_the_curve_and_tables_fit(tmp_path: Path, width: int, limit: float) -> None:
+    """On a phone too: no table scrolls sideways, and a target's name is on no curve and no other text."""
+    slo = {"ttft_ms": limit, "tpot_ms": limit / 10, "e2el_ms": limit * 5, "percentile": 0.9}
+    page = runs.page_of(runs.make_record(runs.make_requests(500, drift=0.1)), runs.make_loaded(slo))
+    seen = seen_by_browser(page, tmp_path, width)
+
+    assert [] == seen["limits"]
+    assert 0 == seen["scrolled"]
 
 
 def one_token_requests() -> list[Any]:

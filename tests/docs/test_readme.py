@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -34,7 +35,13 @@ def llmsim_command(command: str, tmp_path: Path) -> subprocess.CompletedProcess[
     if words[1] == "run":
         words += ["--out", str(tmp_path / "out")]
     return subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -53,7 +60,7 @@ def test_every_command_of_the_readme_runs(command, tmp_path):
 def test_the_report_in_the_readme_is_what_run_prints(tmp_path):
     """The block below the first command, line by line."""
     done = llmsim_command("llmsim run scenarios/chatbot.yaml", tmp_path)
-    shown = blocks("", section("Start"))[0]
+    shown = blocks("text", section("Start"))[0]
 
     printed = [line.rstrip() for line in done.stdout.strip().splitlines()]
     assert [line.rstrip() for line in shown.strip().splitlines()] == printed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from llmsim.contracts import outcome, require_same
@@ -131,11 +131,19 @@ def cases(draw):
     )
 
 
+FOUND = Case(
+    lengths=((1, 1), (1, 3), (1, 1), (1, 1), (1, 1)), gaps_ms=(0, 0, 13, 0, 0), scheduler=Static, kv_cache=Paged,
+    cost=LinearCost, router=CentralQueue, replicas=2, stages=2, num_kv_tokens=600, block_size=1, max_num_seqs=1,
+    budget=16, max_concurrency=None,
+)  # fmt: skip
+"""A case that once told fast-forward from stepping: a second micro-batch took a seat that was not there."""
+
 MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY
 @given(cases())
+@example(FOUND)
 def test_fast_forward_equals_stepping(case):
     """The oracle: the same decisions, and times within 1e-9 relative."""
     (fast, _), (slow, _) = case.run(fast_forward=True), case.run(fast_forward=False)

@@ -40,7 +40,7 @@ def run_of(jobs: list[tuple[float, float, int, int]]) -> RunRecord:
         common = {"replica": replica, "sequences": 1, "kv_blocks": 1, "first_s": token_s}
         add_row(log, **common, start_s=req.scheduled_s, iterations=1, duration_s=token_s, prefill_tokens=10)
         n = output_tokens - 1
-        req.finish_s = req.first_token_s + n * token_s
+        req.finish_s = req.last_token_s = req.first_token_s + n * token_s
         if n:
             decode = {"iterations": n, "duration_s": n * token_s, "decode_tokens": n, "aligned": 1}
             add_row(log, **common, **decode, start_s=req.first_token_s)
@@ -99,6 +99,7 @@ def test_a_broken_request_is_caught(field, value, law):
         (1, "start_s", 0.15, "L3"),
         (1, "decode_tokens", 6, "tokens"),
         (1, "aligned", 0, "gaps"),
+        (1, "lag_s", 0.01, "gaps: they last"),
     ],
 )
 def test_a_broken_row_is_caught(row, name, value, law):
@@ -131,7 +132,9 @@ def test_lanes_of_a_pipeline_may_overlap():
 def test_a_preempted_token_closes_a_gap_without_a_decode():
     """Recomputed by a prefill, a token is in no decode row; its gap is among the extra ones."""
     record = run_of([(0.0, 0.1, 4, 0)])
-    record.requests[0].preemptions = 1
+    req = record.requests[0]
+    req.preemptions = 1
+    req.finish_s = req.last_token_s = req.first_token_s + 0.2 + 0.5
     for name in ("iterations", "decode_tokens"):
         set_cell(record, 1, name, 2)
     set_cell(record, 1, "duration_s", 0.2)

@@ -107,8 +107,12 @@ def scenario_like(slo: Slo | None = None, **engine: Any) -> Any:
         "max_num_batched_tokens": 2048,
         "enable_prefix_caching": False,
         "scheduler": SimpleNamespace(kind="chunked_prefill"),
+        "kv_cache": SimpleNamespace(kind="paged"),
     }
     made = SimpleNamespace(**(settings | engine))
     return SimpleNamespace(
-        slo=slo or Slo(), fleet=[SimpleNamespace(name="main")], engine_of=lambda pool: made
+        slo=slo or Slo(),
+        fleet=[SimpleNamespace(name="main")],
+        engine_of=lambda pool: made,
+        workload=SimpleNamespace(arrival=None),
     )

@@ -11,7 +11,6 @@ import numpy as np
 from llmsim.engine.request import Request
 from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
-from llmsim.measure.requests import RequestTable
 from llmsim.measure.summary import summarise
 from llmsim.report.html import page
 from llmsim.spec.model import Attention, DenseFFN, LayerGroup, ModelShape
@@ -62,7 +61,7 @@ def summary_of(record: RunRecord, loaded: LoadedScenario) -> dict[str, Any]:
 
 def page_of(record: RunRecord, loaded: LoadedScenario) -> str:
     """Its ``report.html``."""
-    table = RequestTable.of(record)
+    table = record.table
     return page(summary_of(record, loaded), record, loaded, resolved_yaml(loaded.scenario), table)
 
 

@@ -200,7 +200,10 @@ def test_help_is_instant() -> None:
 
     assert "[]" == heavy
     assert float(cpu_s) < 0.3
-    assert ["run", "roofline", "calibrate", "validate", "list", "schema", "trace"] == [line.split()[0] for line in listed]
+    commands = ["run", "roofline", "calibrate", "validate", "list", "schema", "trace"]
+    assert commands == [line.split()[0] for line in listed]
+        line.split()[0] for line in listed
+    ]
 
 
 def test_goodput_takes_several_values_as_vllm_does() -> None:

@@ -247,7 +247,7 @@ def test_a_trace_that_is_not_there_is_told_at_load(tmp_path: Path) -> None:
     [
         ("write path.to.key=value, such as fleet.replicas=2", "fleet"),
         ("write path.to.key=value, such as fleet.replicas=2", ".a=1"),
-        ("fleet has 1 entries, numbered from 0", "fleet.1.replicas=2"),
+        ("fleet has 1 entry, numbered from 0", "fleet.1.replicas=2"),
         ("model.path is './config.json', which has no keys; set model.path as a whole", "model.path.x=1"),
         ("not YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'", "slo=[1"),
         ("engine.max_num_seqs: Input should be a valid integer (got 'x')", "engine.max_num_seqs=x"),

@@ -1,4 +1,4 @@
-"""Rooms import one way: cli → report → calibrate → plan → sim → measure → workload → engine → cost → files → spec → base."""
+"""Rooms import one way: cli → report → calibrate → plan → sim → measure → … → spec → base."""
 
 from __future__ import annotations
 

@@ -116,6 +116,37 @@ def test_a_queue_waits_for_the_limit_that_is_reached(engine, verdict):
     assert words.startswith(verdict)
 
 
+FULL_POOL = {**QUEUED, "kv_blocks": 95}
+
+
+def test_a_full_pool_comes_before_the_token_budget():
+    """Prompts computed again after preemptions fill the budget; the pool is why they are."""
+    words, _ = bottleneck(
+        run_of(FULL_POOL),
+        scenario_like(max_num_batched_tokens=2),
+        load_of(mean_waiting=5.0, preemptions=2283),
+    )
+
+    assert words == "KV capacity: requests wait for blocks (2,283 preemptions)"
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"scheduler": SimpleNamespace(kind="orca")},
+        {"scheduler": SimpleNamespace(kind="static")},
+        {"kv_cache": SimpleNamespace(kind="contiguous_max")},
+    ],
+)
+def test_reservations_are_named_with_what_to_do(engine):
+    """40 blocks a request: two fill the pool of 100, whatever they use, and a shorter limit would admit more."""
+    record = run_of({**QUEUED, "kv_blocks": 80})
+    record.replicas[:] = [make_replica(stages=[Stage()], max_model_len=640)]
+    words, _ = bottleneck(record, scenario_like(**engine), load_of(mean_waiting=5.0))
+
+    assert words == "KV capacity: each request reserves 640 tokens: lower engine.max_model_len"
+
+
 def test_a_few_waiting_are_no_queue():
     """Arrivals during an iteration always wait for its end."""
     assert "KV" not in bottleneck(run_of(QUEUED), scenario_like(), load_of(mean_waiting=0.5))[0].split(":")[0]

@@ -15,7 +15,7 @@ NO_GAPS = GapPool.of(StepLog())
 
 
 def table_of(*requests) -> RequestTable:
-    return RequestTable.of(make_record(list(requests), end_s=10.0))
+    return make_record(list(requests), end_s=10.0).table
 
 
 def fast_and_slow(**fields) -> RequestTable:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from measure_runs import BLOCKS, add_row, complete, make_record, make_replica, make_request, one_at_a_time
 
 from llmsim.measure.records import StepLog
-from llmsim.measure.series import kv_intervals, series
+from llmsim.measure.series import row_intervals, series
 from llmsim.measure.stepwise import interval_averages
 
 time_s = st.floats(-2, 12)
@@ -65,9 +65,20 @@ def test_lanes_share_one_pool():
     log = StepLog()
     add_row(log, lane=0, start_s=0.0, first_s=2.0, kv_blocks=10)
     add_row(log, lane=1, start_s=1.0, first_s=2.0, kv_blocks=20)
-    held_from, blocks = kv_intervals(make_record([], log))
+    held_from, ends = row_intervals(make_record([], log))
 
-    assert [(0.0, 10.0), (2.0, 20.0)] == list(zip(held_from, blocks, strict=True))
+    assert [(0.0, 2.0), (2.0, 3.0)] == list(zip(held_from, ends, strict=True))
+
+
+def test_a_preempted_request_waits_again():
+    """Two requests over 4 s; for the last two the rows have one running and one waiting, as has the series."""
+    log = StepLog()
+    add_row(log, start_s=0.0, first_s=2.0, sequences=2)
+    add_row(log, start_s=2.0, first_s=2.0, sequences=1, waiting=1)
+    requests = [complete(make_request(id, 0.0, preemptions=id), 0.0, 1.0, 4.0) for id in range(2)]
+    found = series(make_record(requests, log), num_bins=2)
+
+    assert ([2.0, 1.0], [0.0, 1.0]) == (found["running"].tolist(), found["waiting"].tolist())
 
 
 def test_a_run_without_time_has_no_series():

@@ -16,8 +16,12 @@ from measure_runs import (
     scenario_like,
 )
 
+from llmsim.engine.request import Request
+from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.measure import money
+from llmsim.measure.records import StepLog
 from llmsim.measure.summary import summarise
+from llmsim.sim.play import make_engine, play
 from llmsim.spec.targets import Slo
 
 NAMED = [
@@ -122,6 +126,22 @@ def test_occupancy_obeys_littles_law():
     )
 
 
+def test_occupancy_agrees_with_the_rows_through_preemptions():
+    """Under a pool too small, those in the batch are the ones running: within 5%, as rows see boundaries only."""
+    log = StepLog()
+    engine = make_engine(0, log, ChunkedPrefill, num_kv_tokens=160, block_size=4)
+    record = play([Request(i, 0.02 * i, 20, 40) for i in range(30)], [engine], log)
+    found, seconds = summary_of(record), log.column("duration_s")
+
+    assert found["preemptions"] > 0
+    assert log.column("sequences") @ seconds / found["duration"] == pytest.approx(
+        found["mean_running"], rel=0.05
+    )
+    assert log.column("waiting") @ seconds / found["duration"] == pytest.approx(
+        found["mean_waiting"], rel=0.05
+    )
+
+
 def test_batch_size_averages_over_iterations_and_kv_over_time():
     """One sequence in each of three iterations, one block held for 1 s of 2 s."""
     record = one_at_a_time([0.0], 1.0)
@@ -171,6 +191,15 @@ def test_a_stopped_run_says_so():
     record.interrupted = True
 
     assert summary_of(record)["notes"][0].startswith("partial")
+
+
+@pytest.mark.parametrize(("interrupted", "why"), [(False, "time limit"), (True, "Ctrl-C")])
+def test_unfinished_requests_are_noted(interrupted, why):
+    """How many were cut off, and by what: their latencies are in no statistic."""
+    requests = [complete(make_request(0, 0.0), 0.0, 0.5, 1.0), make_request(1, 0.5, status="unfinished")]
+    notes = summary_of(make_record(requests, end_s=1.0, interrupted=interrupted))["notes"]
+
+    assert any("1 of 2 requests are unfinished" in note and why in note for note in notes)
 
 
 def test_prefix_hits_are_null_while_caching_is_off():

@@ -6,7 +6,7 @@ from math import nan
 
 import pytest
 
-from llmsim.report.format import dollars, energy, figures, percent, seconds
+from llmsim.report.format import dollars, energy, figures, milliseconds, percent, seconds
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,18 @@ def test_three_figures(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("missing", [None, nan])
-@pytest.mark.parametrize("wording", [figures, percent, dollars, seconds, energy])
+@pytest.mark.parametrize("wording", [figures, percent, dollars, seconds, energy, milliseconds])
 def test_a_missing_number_is_a_dash(wording: object, missing: float | None) -> None:
     """What there are no samples of is never printed as a number."""
     assert "–" == wording(missing)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"), [("90.7 ms", 90.7), ("9,999 ms", 9999.0), ("12.3 s", 12_300.0), ("4.95 min", 296_732.0)]
+)
+def test_latencies_beyond_ten_seconds_change_their_unit(text: str, ms: float) -> None:
+    """Milliseconds only as long as they can be read."""
+    assert text == milliseconds(ms)
 
 
 @pytest.mark.parametrize(("text", "share"), [("99.9%", 0.99999), ("100%", 1.0), ("<0.1%", 1e-6), ("0%", 0.0)])

@@ -67,6 +67,14 @@ def test_user_text_is_escaped() -> None:
     assert 2 == page.count("<script") == page.count("</script>")
 
 
+def test_no_tile_for_targets_that_are_not_set() -> None:
+    """A tile with a dash says nothing."""
+    record = runs.make_record(runs.make_requests(50))
+
+    assert "within the SLO" in runs.page_of(record, runs.make_loaded({"ttft_ms": 1.0}))
+    assert "within the SLO" not in runs.page_of(record, runs.make_loaded())
+
+
 def test_verdict_comes_before_the_figures() -> None:
     """What a hurried reader needs is at the top."""
     page = runs.page_of(runs.make_record(runs.make_requests(50)), runs.make_loaded({"ttft_ms": 1.0}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ BUG = 70
 
 def main() -> None:
     """Runs ``sys.argv``. Exits with 0 fine, 1 target missed, 2 input, 70 our bug, 130 interrupted."""
+    _make_streams_safe()
     try:
         app(spread_goodput(sys.argv[1:]), prog_name="llmsim")
     except UserError as error:
@@ -25,6 +27,9 @@ def main() -> None:
     except LlmsimError as error:
         print(f"llmsim is at fault, not your input: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(UserError.exit_code)
     except Exception:
         traceback.print_exc()
         sys.exit(BUG)
@@ -67,9 +72,18 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def _make_streams_safe() -> None:
+    """Nothing that is printed fails for want of a stream (``>&-``) or of a letter in its encoding."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def _flush() -> None:
     """Standard output is written, or its reader (``| head``) has gone and that is no error."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

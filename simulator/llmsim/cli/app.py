@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -20,7 +21,10 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # the reader (``| head``) has gone, and that is no error
+            raise typer.Exit from None
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program is ending already
             typer.echo("Interrupted.", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
@@ -36,7 +40,9 @@ app = typer.Typer(
 trace = typer.Typer(help="Look into a workload trace, or turn one format into another.", no_args_is_help=True)
 app.add_typer(trace, name="trace")
 
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file.")]
+ScenarioFile = Annotated[
+    Path, typer.Argument(metavar="SCENARIO", help="A scenario file, or a name of `llmsim list scenarios`.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key: fleet.replicas=2. Repeatable."),
@@ -249,14 +255,18 @@ def schema(
 
 
 TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace: CSV or JSONL, also .gz.")]
+TimestampUnit = Annotated[
+    Literal["s", "ms"] | None,
+    typer.Option(help="Unit of `timestamp` in JSONL, where the format's own is wrong.", show_default=False),
+]
 
 
 @trace.command()
-def info(file: TraceFile, *, json: AsJson = False) -> None:
+def info(file: TraceFile, *, timestamp_unit: TimestampUnit = None, json: AsJson = False) -> None:
     """What a trace holds: format, rate, burstiness, lengths, rows left out and why."""
     from llmsim.cli.trace import print_info
 
-    print_info(file, as_json=json)
+    print_info(file, timestamp_unit, as_json=json)
 
 
 @trace.command()
@@ -264,9 +274,10 @@ def convert(
     file: TraceFile,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="A .csv or .jsonl file, also .gz.")],
     *,
+    timestamp_unit: TimestampUnit = None,
     json: AsJson = False,
 ) -> None:
     """Write a trace in the simulator's own format."""
     from llmsim.cli.trace import convert as convert_file
 
-    convert_file(file, target, as_json=json)
+    convert_file(file, target, timestamp_unit, as_json=json)

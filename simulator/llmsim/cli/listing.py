@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from llmsim import plugins
-from llmsim.errors import UserError
+from llmsim.cli.console import Console
+from llmsim.errors import CatalogError, UserError
 from llmsim.files import listing
 from llmsim.registry import Registry, nearest
 
@@ -44,14 +44,18 @@ def _rows(kind: str) -> list[dict[str, str]]:
     if not kind:
         return [{"kind": name} for name in kinds]
     if kind in POLICIES:
-        return [_policy(name, POLICIES[kind].get(name)) for name in POLICIES[kind].names()]
+        return [_policy(name, POLICIES[kind]) for name in POLICIES[kind].names()]
     if kind in kinds:
         return listing.rows(kind)
     raise UserError(f"unknown kind '{kind}'; {nearest(kind, kinds)}", hint="`llmsim list` shows the kinds")
 
 
-def _policy(name: str, cls: type[Any]) -> dict[str, str]:
+def _policy(name: str, registry: Registry[Any]) -> dict[str, str]:
     """A plug-in: what its docstring's first line says of it, and the module it comes from."""
+    try:
+        cls = registry.get(name)
+    except CatalogError as error:
+        return {"name": name, "options": "", "meaning": str(error), "source": "cannot be loaded"}
     options: Iterable[str] = getattr(getattr(cls, "Options", None), "model_fields", {})
     meaning = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
     return {"name": name, "options": ", ".join(options), "meaning": meaning, "source": cls.__module__}

@@ -6,10 +6,10 @@ import json
 import sys
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llmsim.cli.console import Console
 from llmsim.cost.describe import RooflineReport, roofline_report
 from llmsim.cost.engines import engine_profile
 from llmsim.cost.roofline import RooflineOptions, build_stages

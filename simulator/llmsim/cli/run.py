@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 import llmsim
-from llmsim.api import Result, run
+from llmsim.api import Result, answer
+from llmsim.cli.console import Console
 from llmsim.cli.progress import ProgressBar
+from llmsim.errors import UserError
+from llmsim.files.catalog import expanded
 from llmsim.files.scenario_file import LoadedScenario, scenario_sha256
-from llmsim.measure.slo import targets_missed
+from llmsim.measure.records import RunRecord
+from llmsim.measure.slo import has_targets, targets_missed
 from llmsim.report.table import render
 from llmsim.report.write import prepare_directory, summary_json, write_results
+from llmsim.sim.run import simulate
 
 FINE, MISSED, INTERRUPTED = 0, 1, 130
 
@@ -38,50 +43,81 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
 
     An interrupted run is written as far as it got, marked as partial.
     """
+    if check and not has_targets(loaded.scenario.slo):
+        raise UserError("--check: there are no targets to check", hint="add `slo:`, or --goodput ttft:500")
     sha256 = scenario_sha256(loaded.scenario)
-    directory = output.directory or Path("results") / f"{loaded.scenario.name}-{sha256[:8]}"
+    directory = expanded(output.directory or Path("results") / f"{loaded.scenario.name}-{sha256[:8]}")
     with _nothing_left_on_error(directory):
         prepare_directory(directory, sha256)
-        result, run_info = _timed(loaded, quiet=output.quiet)
-    interrupted = result.record.interrupted
-    write_results(directory, result.record, result.summary, loaded, run_info)
-    _print(result, output)
+        record, run_info = _timed(loaded, quiet=output.quiet)
+        with _finishing(record.interrupted) as late:
+            result = answer(loaded, record)
+            write_results(directory, record, result.summary, loaded, run_info)
+    interrupted = record.interrupted or bool(late)
+    with suppress(BrokenPipeError):
+        _print(result, output)
     if not output.quiet:
-        print(f"results: {directory}{' (partial: interrupted)' if interrupted else ''}", file=sys.stderr)
+        print(
+            f"results: {directory}{' (partial: interrupted)' if record.interrupted else ''}", file=sys.stderr
+        )
     missed = targets_missed(result.summary, loaded.scenario.slo) if check else []
     for sentence in missed:
         print(f"target missed: {sentence}", file=sys.stderr)
     return INTERRUPTED if interrupted else MISSED if missed else FINE
 
 
-def _timed(loaded: LoadedScenario, *, quiet: bool) -> tuple[Result, dict[str, Any]]:
+def _timed(loaded: LoadedScenario, *, quiet: bool) -> tuple[RunRecord, dict[str, Any]]:
     """The run, and what depends on the machine that ran it."""
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     with ProgressBar(quiet=quiet) as progress:
-        result = run(loaded, progress)
+        record = simulate(loaded, progress)
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    return result, {
+    return record, {
         "version": llmsim.__version__,
-        "interrupted": result.record.interrupted,
+        "interrupted": record.interrupted,
         "wall_s": wall_s,
         "cpu_s": cpu_s,
-        "events": result.record.events,
-        "events_per_cpu_s": result.record.events / cpu_s,
-        "requests_per_cpu_s": len(result.record.requests) / cpu_s,
+        "events": record.events,
+        "events_per_cpu_s": record.events / cpu_s,
+        "requests_per_cpu_s": len(record.requests) / cpu_s,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
 
 
 @contextmanager
+def _finishing(interrupted: bool) -> Iterator[list[int]]:
+    """The first Ctrl-C of a run waits until its results are written; the next gives them up.
+
+    Args:
+        interrupted: The first one has come already, and ended the simulation.
+
+    Yields:
+        The signals that have come meanwhile.
+    """
+    late: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        if interrupted or late:
+            raise KeyboardInterrupt
+        late.append(signum)
+
+    handler = signal.signal(signal.SIGINT, note)
+    try:
+        yield late
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
 def _nothing_left_on_error(directory: Path) -> Iterator[None]:
     """Directories made for results that never came are removed again."""
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    made = [folder for folder in (directory, *directory.parents) if not os.path.exists(folder)]
     try:
         yield
     except BaseException:
         for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
+            if os.path.isdir(folder) and not any(folder.iterdir()):
                 folder.rmdir()
         raise
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llmsim.cli.console import Console
 from llmsim.errors import UserError
 from llmsim.registry import nearest
 from llmsim.spec.scenario import Scenario
@@ -73,7 +73,7 @@ def _sections(node: Node, schema: Node, place: str, meaning: str) -> Iterator[Se
         keys = [
             _key(key, inner, model, schema) for key, inner in model["properties"].items() if key != "kind"
         ]
-        if keys:
+        if keys or (kind and place.startswith("workload")):
             yield Section(place, title, f"{model['title']} {kind}", keys)
         for key, inner in model["properties"].items():
             below = f"{place}.{key}" if place else key
@@ -142,7 +142,9 @@ def _type(node: Node, schema: Node) -> str:
     return "number" if isinstance(kind, list) else {"object": "mapping", "string": "text"}.get(kind, kind)
 
 
-def _table(keys: list[Key]) -> Table:
+def _table(keys: list[Key]) -> Table | str:
+    if not keys:
+        return "no keys of its own"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in Key._fields:
         table.add_column(heading, overflow="fold", no_wrap=heading in {"name", "unit"})

@@ -7,16 +7,17 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from llmsim.cli.console import Console
 from llmsim.files.traces import TraceInfo, convert_trace, trace_info
+from llmsim.files.traces.read import TimestampUnit
 from llmsim.units import format_seconds
 
 
-def print_info(path: Path, *, as_json: bool) -> None:
+def print_info(path: Path, timestamp_unit: TimestampUnit | None, *, as_json: bool) -> None:
     """Prints what the trace at ``path`` holds."""
-    info = trace_info(path)
+    info = trace_info(path, timestamp_unit=timestamp_unit)
     if as_json:
         print(json.dumps(asdict(info), indent=2, ensure_ascii=False))
         return
@@ -29,9 +30,9 @@ def print_info(path: Path, *, as_json: bool) -> None:
     console.print(_lengths(info))
 
 
-def convert(source: Path, target: Path, *, as_json: bool) -> None:
+def convert(source: Path, target: Path, timestamp_unit: TimestampUnit | None, *, as_json: bool) -> None:
     """Writes the trace at ``source`` to ``target`` in the simulator's own format."""
-    trace = convert_trace(source, target)
+    trace = convert_trace(source, target, timestamp_unit=timestamp_unit)
     if as_json:
         counts = {"requests": len(trace), "skipped": trace.skipped, "target": str(target)}
         print(json.dumps(counts, indent=2))

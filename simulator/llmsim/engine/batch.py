@@ -45,7 +45,7 @@ class Batch:
         """When the decoding sequences last produced a token …"""
         self.joined_later: dict[float, int] = {}
         """… except for this many, which joined at that later time."""
-        self._only_full = tuple(spans) in ((), (FULL,))
+        self._only_full = tuple(spans) == (FULL,)
         self._sums = [] if self._only_full else make_sums(spans)
         self._due: dict[int, list[Request]] = {}  # iteration -> sequences that are done then
         self._due_iterations: list[int] = []  # heap of the keys of _due
@@ -141,7 +141,7 @@ class Batch:
         return (
             [sums.read for sums in self._sums],
             [sums.growth for sums in self._sums],
-            min(sums.steady_for(self.iteration) for sums in self._sums),
+            min((sums.steady_for(self.iteration) for sums in self._sums), default=FOREVER),
         )
 
     def advance(self, count: int, now_s: float) -> list[Request]:

@@ -160,8 +160,7 @@ class Engine:
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
         batch, plan, count = run.batch, run.plan, run.iterations
-        duration_s = run.duration_s(count)
-        end_s = run.start_s + duration_s
+        end_s = run.end_s
         self._last_start_s = run.start_s + run.duration_s(count - 1)
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0
@@ -177,6 +176,8 @@ class Engine:
             padding += computed - new_tokens
             pairs += computed * req.computed + computed * (computed + 1) // 2  # as FULL.pairs, in place
             self._advance_prefill(batch, req, new_tokens, plan.padded_to, end_s, done)
+        for req in done:
+            req.last_token_s = end_s
         held = self.kv.num_blocks - self.kv.free_blocks  # before the finished give theirs back
         delivered = self.scheduler.finish(batch, done, end_s) if done else done
         for req in delivered:
@@ -189,7 +190,7 @@ class Engine:
                 batch.lane,
                 run.start_s,
                 count,
-                duration_s,
+                run.lasts_s,
                 run.first_s,
                 run.growth_s,
                 run.sequences,

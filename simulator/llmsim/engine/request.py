@@ -27,7 +27,8 @@ class Request:
         kv_tokens, blocks: Tokens in its KV cache, and blocks it holds, when it last joined.
         join_iteration, join_context: The batch's iteration count and its (padded) context when it joined.
         scheduled_s, first_token_s, last_token_s, finish_s: Times; nan until they happen.
-            ``last_token_s`` is kept only where a later gap needs it.
+            ``last_token_s`` is up to date when it joins, is preempted, or is done; ``finish_s`` is when its
+            user has all of it, which under static batching is later.
         preemptions: How often it lost its place.
         replica: Index of the replica that served it last; -1 before.
         status: Where it is, and at the end its one bucket.

@@ -16,7 +16,7 @@ class Run:
 
     Attributes:
         batch, plan: What runs.
-        start_s: When the first iteration starts.
+        start_s, end_s, lasts_s: When the first iteration starts, the last one ends, and the time between.
         sequences: Sequences in the batch of one iteration.
         decode_kv: KV tokens (full attention) that decoding reads in the first iteration.
         kv_growth: By how much that grows per iteration.
@@ -26,10 +26,12 @@ class Run:
     __slots__ = (
         "batch",
         "decode_kv",
+        "end_s",
         "first_s",
         "growth_s",
         "iterations",
         "kv_growth",
+        "lasts_s",
         "plan",
         "sequences",
         "start_s",
@@ -49,10 +51,10 @@ class Run:
         self.batch = batch
         self.plan = plan
         self.start_s = start_s
-        self.iterations = iterations
         self.first_s = first_s
         self.growth_s = growth_s
         self.waiting = waiting
+        self.cut(iterations)
         width = batch.num_sequences if plan.decodes else 0
         self.sequences = width + len(plan.chunks)
         self.decode_kv = batch.context + width if plan.decodes else 0
@@ -62,10 +64,11 @@ class Run:
         """Seconds of the first ``count`` iterations: n·A + D·n(n-1)/2. Pure query."""
         return count * self.first_s + self.growth_s * (count * (count - 1) // 2)
 
-    @property
-    def end_s(self) -> float:
-        """When the last iteration ends. Pure query."""
-        return self.start_s + self.duration_s(self.iterations)
+    def cut(self, iterations: int) -> None:
+        """The run has this many iterations; its length and its end follow."""
+        self.iterations = iterations
+        self.lasts_s = self.duration_s(iterations)
+        self.end_s = self.start_s + self.lasts_s
 
     def iterations_until(self, time_s: float) -> int:
         """Iterations done at the first boundary at or after ``time_s``; at least 1. Pure query."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from os.path import isfile
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -112,10 +113,10 @@ def model(ref: str, base_dir: Path | None = None, assume: str | None = None) -> 
         ModelConfigError: A ``config.json`` that does not say what has to be known.
     """
     path = _model_file(ref, base_dir or Path())
-    if path is None:
-        return _catalogued_model(ref)
-    if path.suffix != ".json":
-        return _load(ModelShape, path)
+    if path is None or path.suffix != ".json":
+        if assume is not None:
+            raise CatalogError("`assume` is for reading a config.json, which this is not; remove it")
+        return _catalogued_model(ref) if path is None else _load(ModelShape, path)
     from llmsim.files.hf_config import load_config  # noqa: PLC0415  (a catalogue name needs no config reader)
 
     return load_config(path, assume=assume)
@@ -153,14 +154,22 @@ def _catalogued_model(name: str) -> ModelShape:
 
 def _model_file(ref: str, base_dir: Path) -> Path | None:
     """The file ``ref`` names, or None when it reads as a name."""
-    path = base_dir / Path(ref).expanduser()
-    if (path / "config.json").is_file():
+    path = base_dir / expanded(ref)
+    if isfile(path / "config.json"):
         return path / "config.json"
     if path.suffix not in {".json", ".yaml", ".yml"}:
         return None
-    if not path.is_file():
+    if not isfile(path):
         raise CatalogError(Problem(ref, f"no such model file (looked for {path})"))
     return path
+
+
+def expanded(path: Path | str) -> Path:
+    """``path`` with the home directory for ``~``; as it is where that is nobody's."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _load(kind: type[Entry], path: Path) -> Entry:
@@ -180,7 +189,7 @@ def _find(kind: Kind, name: str) -> Path:
     """The file of the entry that ``name`` means."""
     folder = root() / FOLDERS[kind]
     path = folder / f"{name}.yaml"
-    if "/" not in name and path.is_file():
+    if "/" not in name and isfile(path):
         return path
     index = _index(kind)
     for spelling in _spellings(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from llmsim.errors import Problem, ScenarioError
 from llmsim.files.yaml_text import Document, Place, parse_yaml
 
 GOODPUT_METRICS = ("ttft", "tpot", "e2el", "itl")
+
+_ENTRY = re.compile("[0-9]{1,9}")
+"""The number of a list's entry, in a path."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def read_changes(
     for text in sets:
         dotted, equals, value = text.partition("=")
         if equals and all(dotted.split(".")):
-            place = tuple(int(key) if key.isdigit() else key for key in dotted.split("."))
+            place = tuple(int(key) if _ENTRY.fullmatch(key) else key for key in dotted.split("."))
             yield from _change(place, value, f"--set {text}", problems)
         else:
             problems.append(Problem(f"--set {text}", "write path.to.key=value, such as fleet.replicas=2"))
@@ -59,7 +63,7 @@ def _change(place: Place, text: str, option: str, problems: list[Problem]) -> It
     except ScenarioError as error:
         problems += [Problem(option, problem.message) for problem in error.problems]
     else:
-        problems += parsed.problems
+        problems += [Problem(option, problem.message) for problem in parsed.problems]
         yield Change(place, parsed.value, option)
 
 
@@ -79,6 +83,7 @@ def apply(change: Change, document: Document) -> None:
             target[key] = change.value
         elif isinstance(target, dict) and target.get(key) is None:
             target[key] = {}
+            document.overrides[place] = change.option
         target = target[key]
     document.overrides[place] = change.option
 
@@ -90,6 +95,7 @@ def _cannot_hold(target: Any, key: str | int, place: Place) -> str | None:
         return None
     if not isinstance(target, list):
         return f"{dotted} is {target!r}, which has no keys; set {dotted} as a whole"
+    entries = "1 entry" if len(target) == 1 else f"{len(target)} entries"
     if not isinstance(key, int):
-        return f"{dotted} has {len(target)} entries; say which by number, as in {dotted}.0.{key}"
-    return None if key < len(target) else f"{dotted} has {len(target)} entries, numbered from 0"
+        return f"{dotted} has {entries}; say which by number, as in {dotted}.0.{key}"
+    return None if key < len(target) else f"{dotted} has {entries}, numbered from 0"

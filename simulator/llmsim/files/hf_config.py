@@ -101,8 +101,8 @@ def read_config(
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelConfigError(Problem(str(path), f"cannot be read as JSON: {error}")) from None
     if not isinstance(content, dict):
         raise ModelConfigError(

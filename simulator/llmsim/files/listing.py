@@ -113,10 +113,19 @@ def _workload(name: str) -> Row:
     }
 
 
+def _scenario(name: str) -> Row:
+    """The question is the comment a shipped scenario starts with."""
+    path = catalog.scenario_path(name)
+    with path.open(encoding="utf-8") as file:
+        question = file.readline().lstrip("# ").rstrip()
+    return {"name": name, "question": question, "source": str(path)}
+
+
 _ROWS: dict[str, tuple[catalog.Kind, Callable[[str], Row]]] = {
     "accelerators": ("accelerator", _accelerator),
     "links": ("link", _link),
     "models": ("model", _model),
     "nodes": ("node", _node),
+    "scenarios": ("scenario", _scenario),
     "workloads": ("workload profile", _workload),
 }

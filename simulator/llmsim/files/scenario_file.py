@@ -8,20 +8,22 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from llmsim.errors import Problem, ScenarioError, UserError
+from llmsim.errors import CatalogError, Problem, ScenarioError, UserError
 from llmsim.files import catalog
+from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
 from llmsim.files.overlay_file import read_overlay
 from llmsim.files.yaml_text import Document, Place, add_core_schema, read_yaml
 from llmsim.spec.model import ModelShape
-from llmsim.spec.scenario import Scenario, length_conflicts
+from llmsim.spec.scenario import Scenario, length_conflicts, parallel_conflicts, raise_problems
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ def load_scenario(
     """The scenario in the file ``path``, checked against the schema and the catalogue.
 
     Args:
-        path: A YAML file.
+        path: A YAML file, or the name of a shipped scenario.
         sets: Changes, each ``path.to.key=value`` with the value in YAML.
         seed: Replaces ``simulation.seed``.
         goodput: Targets as ``ttft:200``, in milliseconds; merged into ``slo``.
@@ -60,23 +62,35 @@ def load_scenario(
     Raises:
         ScenarioError: With every problem found in file and changes.
     """
-    path = Path(path)
+    path = _scenario_path(expanded(path))
     base_dir = path.parent.resolve()
     document = _document(path)
     for change in read_changes(sets, goodput, seed, document.problems):
         apply(change, document)
-    document.value.setdefault("name", re.sub(r"[^\w.+-]+", "-", path.stem))
+    unreadable = {problem.where for problem in document.problems}
+    document.value.setdefault("name", re.sub(r"[^\w.+-]+", "-", path.stem)[:80])
     _make_paths_absolute(document.value, base_dir)
     model = _catalogue_names(document, base_dir)
     try:
         scenario = Scenario.model_validate(document.value)
+        if model is not None:
+            raise_problems(_model_conflicts(scenario, model))
     except ValidationError as error:
-        document.problems += explain(error, document, Scenario)
-    else:
-        _check_lengths(scenario, model, document)
+        found = explain(error, document, Scenario)
+        document.problems += [problem for problem in found if problem.where not in unreadable]
     if document.problems or model is None:
         raise _error(document)
     return LoadedScenario(scenario, path, base_dir, model)
+
+
+def _scenario_path(path: Path) -> Path:
+    """``path``, or the shipped scenario of that name where there is no such file."""
+    if os.path.lexists(path) or path.suffix or len(path.parts) != 1:
+        return path
+    try:
+        return catalog.scenario_path(path.name)
+    except CatalogError as error:
+        raise ScenarioError(Problem(str(path), f"no such file; {error}"), hint=error.hint) from None
 
 
 def _document(path: Path) -> Document:
@@ -119,12 +133,12 @@ def _cost_models(value: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]
 
 
 def _make_absolute(mapping: dict[str, Any], key: str, base_dir: Path) -> None:
-    if isinstance(mapping.get(key), str):
-        mapping[key] = os.path.normpath(base_dir / Path(mapping[key]).expanduser())
+    if isinstance(mapping.get(key), str) and mapping[key]:
+        mapping[key] = os.path.normpath(base_dir / expanded(mapping[key]))
 
 
 def _is_path(name: str, base_dir: Path) -> bool:
-    return name.endswith((".json", ".yaml", ".yml")) or (base_dir / name / "config.json").is_file()
+    return name.endswith((".json", ".yaml", ".yml")) or isfile(base_dir / name / "config.json")
 
 
 def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
@@ -160,9 +174,18 @@ def _look_for_workload(document: Document) -> None:
     if isinstance(profile, str) and not profile.endswith((".yaml", ".yml")):
         _look_up(("workload", "profile"), document, catalog.workload_profile, profile)
     for key, path in (("trace", trace), ("profile", profile)):
-        if isinstance(path, str) and Path(path).is_absolute() and not Path(path).is_file():
-            place = ("workload", key)
-            document.problems.append(Problem(document.where(place), f"workload.{key}: no such file: {path}"))
+        if isinstance(path, str) and Path(path).is_absolute() and not isfile(path):
+            message = f"workload.{key}: no such file: {path}{_meant_profile(path) if key == 'trace' else ''}"
+            document.problems.append(Problem(document.where(("workload", key)), message))
+
+
+def _meant_profile(path: str) -> str:
+    """What to write instead when a trace that is not there has the name of a profile."""
+    try:
+        name = catalog.workload_profile(Path(path).name)["name"]
+    except CatalogError:
+        return ""
+    return f"; '{name}' is a profile: write `profile: {name}`"
 
 
 def _look_up(place: Place, document: Document, find: Callable[..., T], *arguments: Any) -> T | None:
@@ -178,14 +201,13 @@ def _look_up(place: Place, document: Document, find: Callable[..., T], *argument
     return None
 
 
-def _check_lengths(scenario: Scenario, model: ModelShape | None, document: Document) -> None:
-    """Add a problem when a fixed length exceeds the model's own limit and no other is given."""
-    given = [scenario.engine_of(pool).max_model_len for pool in scenario.fleet]
-    if model is None or None not in given:
-        return
-    limits = [limit or model.max_position_embeddings for limit in given]
-    for place, message in length_conflicts(scenario.workload, limits, f"{model.name}'s limit"):
-        document.problems.append(Problem(document.where(place), f"{'.'.join(map(str, place))}: {message}"))
+def _model_conflicts(scenario: Scenario, model: ModelShape) -> Iterator[tuple[Place, str]]:
+    """What the scenario allows and the model does not."""
+    yield from parallel_conflicts(scenario.fleet, model)
+    engines = [scenario.engine_of(pool) for pool in scenario.fleet]
+    if any(engine.longest() is None for engine in engines):
+        limits = [engine.longest(model.max_position_embeddings) for engine in engines]
+        yield from length_conflicts(scenario.workload, limits, f"{model.name}'s limit")
 
 
 def _error(document: Document) -> ScenarioError:

@@ -48,6 +48,9 @@ class _Loader(yaml.SafeLoader):
 
 add_core_schema(_Loader)
 
+MAX_VALUES = 1_000_000
+"""Values in a document; aliases can make more of a few lines than any memory holds."""
+
 
 @dataclass
 class Document:
@@ -123,7 +126,14 @@ def parse_yaml(text: str, source: str) -> Document:
         raise ScenarioError(Problem(source, f"not YAML: {' '.join(str(error).split())}")) from None
     except RecursionError:
         raise ScenarioError(Problem(source, "nested too deep, or an alias that contains itself")) from None
+    except _TooManyValuesError:
+        message = f"holds more than {MAX_VALUES:,} values; are there aliases of aliases?"
+        raise ScenarioError(Problem(source, message)) from None
     return document
+
+
+class _TooManyValuesError(Exception):
+    """The document would not fit in memory."""
 
 
 def _position(node: yaml.Node) -> tuple[int, int]:
@@ -132,6 +142,8 @@ def _position(node: yaml.Node) -> tuple[int, int]:
 
 def _construct(node: yaml.Node, place: Place, document: Document) -> Any:
     """The value of ``node``; notes the position of it and of everything in it."""
+    if len(document.positions) == MAX_VALUES:
+        raise _TooManyValuesError
     document.positions[place] = _position(node)
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, document)
@@ -140,11 +152,16 @@ def _construct(node: yaml.Node, place: Place, document: Document) -> Any:
     return _scalar(node, document)
 
 
-def _mapping(node: yaml.MappingNode, place: Place, document: Document) -> dict[Any, Any]:
-    result: dict[Any, Any] = {}
+def _mapping(node: yaml.MappingNode, place: Place, document: Document) -> dict[str, Any]:
+    """Keys are text as it stands, whatever a value like that would be: ``1``, ``true`` and ``~`` are names."""
+    result: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key = _scalar(key_node, document) if isinstance(key_node, yaml.ScalarNode) else str(key_node.value)
-        inner = (*place, key if isinstance(key, str | int) else str(key))
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.problems.append(_problem(key_node, "a key is one word, not a list or mapping", document))
+            continue
+        key: str = key_node.value
+        _scalar(key_node, document)  # a tag that does not hold is a problem
+        inner = (*place, key)
         if key in result:
             first = document.key_positions[inner][0]
             message = f"{'.'.join(map(str, inner))}: given twice, first on line {first}; keep one"
@@ -161,7 +178,8 @@ def _scalar(node: yaml.Node, document: Document) -> Any:
     try:
         return _READERS[tag](node.value)
     except (KeyError, ValueError):
-        document.problems.append(_problem(node, f"'{node.value}' cannot be read as {tag}", document))
+        text = node.value if len(node.value) <= 60 else f"{node.value[:57]}..."
+        document.problems.append(_problem(node, f"'{text}' cannot be read as {tag}", document))
         return None
 
 

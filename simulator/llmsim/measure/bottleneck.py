@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
-from llmsim.measure.records import STEP_COLUMNS, RunRecord
+from llmsim.measure.records import STEP_COLUMNS, ReplicaRecord, RunRecord
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Engine
 
@@ -22,6 +22,8 @@ INSTANTS = 400
 MOSTLY = 0.5
 QUEUE = 0.1
 """Waiting requests count as a queue from this many per running one."""
+NEARLY_FULL = 0.1
+"""Share of a pool's blocks that the next prompt, or the growth of those running, may well need."""
 
 WORDS = {
     "compute": "compute: arithmetic takes {share:.0%} of the busy time",
@@ -120,7 +122,11 @@ def _iteration_parts(stages: Sequence[StageCost], row: Mapping[str, float]) -> d
 
 
 def _queue_limit(record: RunRecord, scenario: Scenario, load: Load) -> str | None:
-    """Which limit the queue waits for, in words; None when it is the fleet's speed."""
+    """Which limit the queue waits for, in words; None when it is the fleet's speed.
+
+    A pool without room for one more is looked at before the token budget: where it preempts, prompts
+    computed again fill the budget too.
+    """
     steps = record.steps
     queued = steps.column("waiting") > 0
     seconds = np.where(queued, steps.column("duration_s"), 0.0)
@@ -134,11 +140,39 @@ def _queue_limit(record: RunRecord, scenario: Scenario, load: Load) -> str | Non
     budget_full = tokens >= _by_replica(engines, "max_num_batched_tokens")[replicas]
     if _share(seqs_full, seconds) > MOSTLY:
         return f"max_num_seqs: requests wait while {int(steps.column('sequences').max())} sequences run"
+    kv_full = steps.column("kv_blocks") > _full_from(record, engines)[replicas]
+    if _share(kv_full, seconds) > (QUEUE if load.preemptions else MOSTLY):
+        return _kv_limit(record, engines, load)
     if _share(seqs_full | budget_full, seconds) > MOSTLY:
         return None
     if all(engine.scheduler.kind == "static" for engine in engines.values()):
         return "static batching: requests wait for the whole batch before them to end"
-    return f"KV capacity: requests wait for blocks ({load.preemptions} preemptions)"
+    return _kv_limit(record, engines, load)
+
+
+def _reserved_tokens(replica: ReplicaRecord, engine: Engine) -> int:
+    """Tokens each request reserves whatever its own length; 0 where it takes what it needs."""
+    if engine.kv_cache.kind == "contiguous_max":
+        return replica.max_model_len
+    reserves = engine.scheduler.kind in ("static", "orca") and engine.kv_cache.kind in ("paged", "token")
+    return replica.max_model_len if reserves else 0
+
+
+def _full_from(record: RunRecord, engines: Mapping[int, Engine]) -> Floats:
+    """Blocks held, by replica index, above which one more request has no room."""
+    full = np.full(max(engines) + 1, np.inf)
+    for replica in record.replicas:
+        reserved = -(-_reserved_tokens(replica, engines[replica.index]) // replica.block_size)
+        full[replica.index] = replica.num_kv_blocks - (reserved or NEARLY_FULL * replica.num_kv_blocks)
+    return full
+
+
+def _kv_limit(record: RunRecord, engines: Mapping[int, Engine], load: Load) -> str:
+    """The verdict that requests wait for KV blocks; with what to do where they reserve too many."""
+    reserved = max(_reserved_tokens(replica, engines[replica.index]) for replica in record.replicas)
+    if reserved:
+        return f"KV capacity: each request reserves {reserved:,} tokens: lower engine.max_model_len"
+    return f"KV capacity: requests wait for blocks ({load.preemptions:,} preemptions)"
 
 
 def _engines(record: RunRecord, scenario: Scenario) -> dict[int, Engine]:

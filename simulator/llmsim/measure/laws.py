@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.errors import InvariantError
+from llmsim.measure.gaps import GapPool
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, STATUSES, RequestTable
 
@@ -28,7 +29,12 @@ def check(record: RunRecord, *, table: RequestTable | None = None) -> None:
         InvariantError: With every law broken, and the numbers of its first case.
     """
     table = record.table if table is None else table
-    broken = [*_request_laws(record, table), *_row_laws(record), *_token_laws(record, table)]
+    broken = [
+        *_request_laws(record, table),
+        *_row_laws(record),
+        *_token_laws(record, table),
+        *_second_laws(record, table),
+    ]
     if broken:
         raise InvariantError("; ".join(broken))
 
@@ -128,6 +134,25 @@ def _token_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
     gaps = round(inner + float(steps.column("aligned").sum()) + extra)
     if gaps != generated - firsts:
         yield f"gaps: rows hold {gaps}, requests {generated - firsts} ({firsts} first tokens left out)"
+
+
+def _second_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
+    """The gaps fill the time between first and last tokens, each second once.
+
+    Only where the record says it exactly: every request that produced tokens completed, and was delivered
+    when its last token was made.
+    """
+    pool = GapPool.of(record.steps)
+    done = table.completed
+    last_token_s = record.request_column("last_token_s")
+    partial = (_generated(record) > 0) & ~done
+    if not pool.size or partial.any() or (last_token_s[done] < table.finish_s[done]).any():
+        return
+    gaps_s = pool.mean_s() * pool.size
+    between_s = float((table.finish_s[done] - table.first_token_s[done]).sum())
+    rounding = TOLERANCE * between_s + np.spacing(record.end_s) * pool.size
+    if abs(gaps_s - between_s) > rounding:
+        yield f"gaps: they last {gaps_s!r} s, requests {between_s!r} s between first and last tokens"
 
 
 def _generated(record: RunRecord) -> npt.NDArray[np.int64]:

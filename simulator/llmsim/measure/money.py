@@ -47,11 +47,19 @@ def energy_j(record: RunRecord, duration_s: float) -> float | None:
     """Energy of the accelerators in joules; None when a replica's idle or peak power is unknown.
 
     F12 with the dynamic part by load: per device P_idle·t + (P_tdp − P_idle)·t_busy. A busy device is
-    taken to draw its TDP, so this is an upper estimate for decoding, which rarely does.
+    taken to draw its TDP, so this is an upper estimate for decoding, which rarely does. Idle power is not
+    guessed from TDP: where both are known it is anything from 4% (RTX 5090) to 47% (TPU v3) of it.
     """
     busy = busy_s(record, duration_s)
     joules = [_replica_energy_j(replica, duration_s, busy[replica.index]) for replica in record.replicas]
     return None if any(value is None for value in joules) else float(sum(j for j in joules if j is not None))
+
+
+def unknown_power(record: RunRecord) -> str:
+    """The accelerators for want of whose idle or peak power there is no energy, by name; '' for none."""
+    names = dict.fromkeys(replica.accelerator for replica in record.replicas)
+    devices = ((name, catalog.accelerator(name)) for name in names)
+    return ", ".join(name for name, device in devices if device.tdp_w is None or device.idle_w is None)
 
 
 def _replica_energy_j(replica: ReplicaRecord, duration_s: float, busy: float) -> float | None:

@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from struct import Struct
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.request import Request
-
-if TYPE_CHECKING:
-    from llmsim.measure.requests import RequestTable
+from llmsim.measure.requests import RequestTable
 
 STEP_COLUMNS = (
     "replica",
@@ -132,9 +129,7 @@ class RunRecord:
     @cached_property
     def table(self) -> RequestTable:
         """The requests as columns, made when first asked for: the run is over by then."""
-        from llmsim.measure.requests import RequestTable  # noqa: PLC0415 (it is made of this module's records)
-
-        return RequestTable.of(self)
+        return RequestTable.of(self.requests, self.end_s)
 
     def request_column(self, name: str) -> npt.NDArray[np.float64]:
         """One numeric attribute of every request. shape (num_requests,)."""

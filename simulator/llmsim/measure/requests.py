@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from llmsim.engine.request import Request, Status
-
-if TYPE_CHECKING:  # records.py may then use this module
-    from llmsim.measure.records import RunRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -62,9 +59,8 @@ class RequestTable:
     end_s: float
 
     @classmethod
-    def of(cls, record: RunRecord) -> RequestTable:
-        """The columns of ``record.requests``, each read once."""
-        requests = record.requests
+    def of(cls, requests: list[Request], end_s: float) -> RequestTable:
+        """The columns of a run's requests, each read once; the run ended at ``end_s``."""
         class_names = tuple(sorted(set(map(attrgetter("class_name"), requests))))
         times = {
             name: _column(requests, name, np.float64)
@@ -80,7 +76,7 @@ class RequestTable:
             class_names=class_names,
             class_index=_codes(requests, "class_name", class_names),
             status=_codes(requests, "status", STATUSES),
-            end_s=record.end_s,
+            end_s=end_s,
         )
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None = None) -> dict[str, Floats]:
     """Time averages over ``num_bins`` equal bins from the first arrival to the last completion.
 
-    ``running`` and ``waiting`` count requests; one that lost its place counts as running until it ends.
+    ``running`` and ``waiting`` count requests (:func:`occupancy`).
     ``kv_usage`` is a share of all replicas' blocks, each row's blocks held for the row's duration.
     Token rates spread a row's tokens evenly over it. ``time_s`` holds the bins' limits.
 
@@ -33,12 +33,25 @@ def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None
     if last <= first:
         return {}
     edges = np.linspace(first, last, num_bins + 1)
-    return {
-        "time_s": edges,
-        "running": interval_averages(table.wait_end_s, table.leave_s, edges),
-        "waiting": interval_averages(table.arrival_s, table.wait_end_s, edges),
-        **_step_series(record, edges),
-    }
+    running, waiting = occupancy(record, table, edges)
+    return {"time_s": edges, "running": running, "waiting": waiting, **_step_series(record, edges)}
+
+
+def occupancy(record: RunRecord, table: RequestTable, edges: Floats) -> tuple[Floats, Floats]:
+    """Time averages, bin by bin, of the requests that hold a place and of those that wait for one.
+
+    Waiting are those never scheduled, by their own times; after a preemption also those that lost their
+    place, as rows count them when they start. The others in the system hold a place.
+    """
+    in_system = interval_averages(table.arrival_s, table.leave_s, edges)
+    waiting = interval_averages(table.arrival_s, table.wait_end_s, edges)
+    if table.preemptions.any():
+        count_from, ends = row_intervals(record)
+        waiting = np.maximum(
+            waiting, interval_averages(count_from, ends, edges, record.steps.column("waiting"))
+        )
+    waiting = np.minimum(waiting, in_system)
+    return in_system - waiting, waiting
 
 
 def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
@@ -48,7 +61,8 @@ def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
     ends = starts + durations
     lasting = np.where(durations > 0, durations, np.inf)
     num_blocks = sum(replica.num_kv_blocks for replica in record.replicas)
-    held_from, blocks = kv_intervals(record)
+    held_from, _ = row_intervals(record)
+    blocks = steps.column("kv_blocks")
     return {
         "kv_usage": interval_averages(held_from, ends, edges, blocks) / max(1, num_blocks),
         "prefill_tokens_per_s": interval_averages(
@@ -60,20 +74,20 @@ def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
     }
 
 
-def kv_intervals(record: RunRecord) -> tuple[Floats, Floats]:
-    """Per row, from when to the row's end its ``kv_blocks`` count as held, and the blocks.
+def row_intervals(record: RunRecord) -> tuple[Floats, Floats]:
+    """Per row, from when to when what it says about its whole replica (blocks held, requests waiting) counts.
 
-    Rows of the same replica's other lanes report the same pool, so with lanes a row counts from the
-    end of the row before it, whatever its lane.
+    Rows of the same replica's other lanes say it too, so with lanes a row counts from the end of the row
+    before it, whatever its lane.
     """
     steps = record.steps
-    starts, blocks = steps.column("start_s"), steps.column("kv_blocks")
-    if not steps.column("lane").any():
-        return starts, blocks
+    starts = steps.column("start_s")
     ends = starts + steps.column("duration_s")
+    if not steps.column("lane").any():
+        return starts, ends
     replicas = steps.column("replica")
     order = np.lexsort((ends, replicas))
     same = replicas[order][1:] == replicas[order][:-1]
-    held_from = starts.copy()
-    held_from[order[1:]] = np.maximum(starts[order[1:]], np.where(same, ends[order[:-1]], -np.inf))
-    return held_from, blocks
+    count_from = starts.copy()
+    count_from[order[1:]] = np.maximum(starts[order[1:]], np.where(same, ends[order[:-1]], -np.inf))
+    return count_from, ends

@@ -12,6 +12,7 @@ from llmsim.measure.requests import RequestTable
 from llmsim.measure.slo import REQUEST_METRICS, good
 from llmsim.measure.stepwise import interval_averages
 from llmsim.spec.targets import Slo
+from llmsim.spec.workload import Arrival, ClosedArrivals, ProfileArrivals, TraceArrivals
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,12 +38,20 @@ def mser_cut(batch_means: Floats) -> int | None:
     return None if cut == last_cut else cut
 
 
-def steady_window(table: RequestTable) -> tuple[float, float] | str:
+def steady_window(table: RequestTable, arrival: Arrival | None = None) -> tuple[float, float] | str:
     """Limits in seconds of the steady window, or in words why there is none.
 
-    Warm-up ends where MSER-5 on the time-averaged number in system says; what follows the last arrival
-    is cooling down and left out.
+    Warm-up ends where MSER-5 on the time-averaged number in system says, and in a closed loop, where that
+    number never varies, not before all of its opening burst have left; what follows the last arrival is
+    cooling down and left out. Arrivals whose rate changes of itself have no steady window: cutting their
+    start off would cut off what they are about.
+
+    Args:
+        table: The requests.
+        arrival: How they were meant to arrive; None for a constant rate.
     """
+    if isinstance(arrival, TraceArrivals | ProfileArrivals):
+        return f"arrivals follow a {arrival.kind}, whose rate changes; every figure covers all of it"
     num_batches = min(MAX_BATCHES, len(table) // BATCH)
     if num_batches < MIN_BATCHES:
         return f"fewer than {MIN_BATCHES * BATCH} requests: too few to tell warm-up from steady state"
@@ -54,7 +63,15 @@ def steady_window(table: RequestTable) -> tuple[float, float] | str:
     cut = mser_cut(in_system.reshape(num_batches, BATCH).mean(axis=1))
     if cut is None:
         return "the number in system never settled: warm-up lasts more than half of the arrivals (MSER-5)"
-    return float(edges[cut * BATCH]), last
+    start = float(edges[cut * BATCH])
+    if isinstance(arrival, ClosedArrivals):
+        start = max(start, float(table.leave_s[: arrival.max_concurrency].max()))
+        if start > (first + last) / 2:
+            return (
+                "the burst that opens the closed loop takes more than half of the time requests are sent in"
+            )
+    finished = table.completed & (table.finish_s >= start) & (table.finish_s <= last)
+    return (start, last) if finished.any() else "no request completed between warm-up and the last arrival"
 
 
 def steady_metrics(table: RequestTable, slo: Slo, window: tuple[float, float]) -> dict[str, Any]:

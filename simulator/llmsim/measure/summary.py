@@ -14,7 +14,7 @@ from llmsim.measure.gaps import GapPool, describe_gaps
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
 from llmsim.measure.saturation import Backlog
-from llmsim.measure.series import kv_intervals
+from llmsim.measure.series import occupancy, row_intervals
 from llmsim.measure.slo import REQUEST_METRICS, attainment_by_metric, good
 from llmsim.measure.steady import steady_metrics, steady_window
 from llmsim.measure.stepwise import interval_averages
@@ -109,34 +109,37 @@ def _of_class(table: RequestTable, members: Bools, met: Bools | None) -> dict[st
 def _occupancy(record: RunRecord, table: RequestTable, duration_s: float) -> dict[str, Any]:
     """Iterations and how full they were.
 
-    ``mean_batch_size`` averages over iterations. ``mean_running`` and ``mean_waiting`` average over time,
-    by Little's law from the requests' own times: waiting until first scheduled, running from then until
-    the end, moments after a preemption included. ``num_kv_blocks`` counts the whole fleet.
+    ``mean_batch_size`` averages over iterations. ``mean_running`` and ``mean_waiting`` average over time:
+    requests that hold a place, and those that wait for one, after a preemption again; together they obey
+    Little's law. ``num_kv_blocks`` counts the whole fleet.
     """
+    running, waiting = _running_and_waiting(record, table)
     iterations = record.steps.column("iterations")
     total = float(iterations.sum())
     return {
         "preemptions": int(table.preemptions.sum(dtype=np.int64)),
         "iterations": int(total),
         "mean_batch_size": ratio(float(record.steps.column("sequences") @ iterations), total),
-        "mean_running": _mean_open(table, "wait_end_s", "leave_s"),
-        "mean_waiting": _mean_open(table, "arrival_s", "wait_end_s"),
+        "mean_running": running,
+        "mean_waiting": waiting,
         "kv_cache_usage": _kv_cache_usage(record, table) if duration_s else {"mean": None, "max": None},
         "num_kv_blocks": sum(replica.num_kv_blocks for replica in record.replicas),
     }
 
 
-def _mean_open(table: RequestTable, start: str, end: str) -> float | None:
-    """Time average, over the run, of the requests between two of their times."""
+def _running_and_waiting(record: RunRecord, table: RequestTable) -> tuple[float | None, float | None]:
+    """Time averages over the run; None for a run that took no time."""
     first, last = table.window_s
-    inside = np.clip(getattr(table, end), first, last) - np.clip(getattr(table, start), first, last)
-    return ratio(float(inside.sum()), last - first)
+    if last <= first:
+        return None, None
+    running, waiting = occupancy(record, table, np.array([first, last]))
+    return float(running[0]), float(waiting[0])
 
 
 def _kv_cache_usage(record: RunRecord, table: RequestTable) -> dict[str, float | None]:
     """Share of KV blocks held: over time and all replicas, and the fullest any replica ever was."""
-    held_from, blocks = kv_intervals(record)
-    ends = record.steps.column("start_s") + record.steps.column("duration_s")
+    held_from, ends = row_intervals(record)
+    blocks = record.steps.column("kv_blocks")
     held = interval_averages(held_from, ends, np.array(table.window_s), blocks)
     sizes = np.zeros(max((replica.index for replica in record.replicas), default=-1) + 1)
     for replica in record.replicas:
@@ -152,13 +155,17 @@ def _verdicts(
     partial = ["partial: the run was stopped before every request ended"] * record.interrupted
     if not duration_s:
         empty = dict.fromkeys(("saturation", "bottleneck", "bottleneck_shares", "steady_state"))
-        return {**empty, "notes": partial}
+        unfinished = _unfinished_note(record, table)
+        return {**empty, "notes": partial + [unfinished] * bool(unfinished)}
     backlog = Backlog.of(table)
     overloaded = backlog.saturation == "overloaded"
-    window = "the queue never stopped growing" if overloaded else steady_window(table)
+    window = (
+        "the queue never stopped growing" if overloaded else steady_window(table, scenario.workload.arrival)
+    )
     words, shares = bottleneck(record, scenario, _load(record, table, duration_s))
     notes = [
-        backlog.note(),
+        *backlog.notes(),
+        _unfinished_note(record, table),
         f"no steady window: {window}" if isinstance(window, str) else None,
         thin_sample_note("every latency", _highest_percentile(scenario), int(table.completed.sum())),
     ]
@@ -171,6 +178,17 @@ def _verdicts(
     }
 
 
+def _unfinished_note(record: RunRecord, table: RequestTable) -> str | None:
+    """How many requests were cut off, and by what."""
+    count = int(table.is_status("unfinished").sum())
+    if not count:
+        return None
+    why = "Ctrl-C" if record.interrupted else "the time limit (simulation.max_duration_s)"
+    return (
+        f"{count:,} of {len(table):,} requests are unfinished: {why} ended the run; latencies leave them out"
+    )
+
+
 def _highest_percentile(scenario: Scenario) -> float:
     """The highest percentile reported or asked for, in percent; an SLO for every request asks for none."""
     asked = 100 * scenario.slo.percentile
@@ -178,10 +196,11 @@ def _highest_percentile(scenario: Scenario) -> float:
 
 
 def _load(record: RunRecord, table: RequestTable, duration_s: float) -> Load:
+    running, waiting = _running_and_waiting(record, table)
     return Load(
         busy_share=_busy_share(record, duration_s),
-        mean_running=_mean_open(table, "wait_end_s", "leave_s") or 0.0,
-        mean_waiting=_mean_open(table, "arrival_s", "wait_end_s") or 0.0,
+        mean_running=running or 0.0,
+        mean_waiting=waiting or 0.0,
         preemptions=int(table.preemptions.sum(dtype=np.int64)),
     )
 

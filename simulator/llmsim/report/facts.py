@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from llmsim.measure import money
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS
-from llmsim.report.format import dollars, energy, figures, percent, seconds
+from llmsim.report.format import dollars, energy, figures, milliseconds, percent, seconds
 from llmsim.report.verdict import METRICS, SATURATION
 
 STATISTICS = {"mean": "mean", "p50": "P50", "p90": "P90", "p95": "P95", "p99": "P99"}
@@ -24,11 +25,18 @@ class Fact(NamedTuple):
 
 
 def latency_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """The latency table in milliseconds: (metric, one text per entry of :data:`STATISTICS`)."""
+    """The latency table: (metric and the unit of its row, one text per entry of :data:`STATISTICS`)."""
     return [
-        (name, [figures(summary[f"{prefix}_{metric}"]) for prefix in STATISTICS])
+        _latency_row(name, [summary[f"{prefix}_{metric}"] for prefix in STATISTICS])
         for metric, name in METRICS.items()
     ]
+
+
+def _latency_row(name: str, values_ms: list[float | None]) -> tuple[str, list[str]]:
+    """One row, in the unit that suits its greatest value."""
+    greatest = max((value for value in values_ms if value is not None), default=0.0)
+    unit, scale = ("ms", 1.0) if greatest < 1e4 else ("s", 1e3) if greatest < 6e5 else ("min", 6e4)
+    return f"{name}, {unit}", [figures(None if value is None else value / scale) for value in values_ms]
 
 
 def subtitle(record: RunRecord, model: str) -> str:
@@ -82,10 +90,10 @@ def request_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
 def _class_fact(name: str, of_class: Mapping[str, Any]) -> Fact:
     served = f"{of_class['completed']:,} of {of_class['offered']:,} completed"
     attained = f"{percent(of_class['slo_attainment'])} meet their targets"
-    return Fact(f"Class {name}", f"{served}, {attained}; TTFT P99 {figures(of_class['p99_ttft_ms'])} ms")
+    return Fact(f"Class {name}", f"{served}, {attained}; TTFT P99 {milliseconds(of_class['p99_ttft_ms'])}")
 
 
-def use_facts(summary: Mapping[str, Any]) -> list[Fact]:
+def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
     """What the run delivered and what that took."""
     facts = [
         Fact(
@@ -108,7 +116,7 @@ def use_facts(summary: Mapping[str, Any]) -> list[Fact]:
     hit_rate = summary["prefix_cache_hit_rate"]
     if hit_rate is not None:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
-    return [*facts, *_model_error(summary), _cost(summary), Fact("Energy", energy(summary["energy_j"]))]
+    return [*facts, *_model_error(summary), _cost(summary), _energy(summary, record)]
 
 
 def _model_error(summary: Mapping[str, Any]) -> list[Fact]:
@@ -132,6 +140,14 @@ def _cost(summary: Mapping[str, Any]) -> Fact:
     return Fact("Cost", f"{dollars(summary['cost_usd'])}, {each}; {held}")
 
 
+def _energy(summary: Mapping[str, Any], record: RunRecord) -> Fact:
+    if summary["energy_j"] is None:
+        return Fact("Energy", "unknown", f"no idle or peak power is known of {money.unknown_power(record)}")
+    return Fact(
+        "Energy", f"at most {energy(summary['energy_j'])}", "a busy accelerator is taken to draw its TDP"
+    )
+
+
 def steady_fact(summary: Mapping[str, Any]) -> Fact:
     """The steady window and its headline figures."""
     steady = summary["steady_state"]
@@ -139,7 +155,7 @@ def steady_fact(summary: Mapping[str, Any]) -> Fact:
         return Fact("Steady state", "none found; every figure covers the whole run")
     limits = f"{seconds(steady['start_s'])} to {seconds(steady['end_s'])}"
     tails = ", ".join(
-        f"{name} P99 {figures(steady[f'p99_{metric}'])} ms"
+        f"{name} P99 {milliseconds(steady[f'p99_{metric}'])}"
         for metric, name in METRICS.items()
         if steady.get(f"p99_{metric}") is not None
     )

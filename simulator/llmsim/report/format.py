@@ -49,6 +49,13 @@ def seconds(value: float | None) -> str:
     return format_seconds(value) if value else "0 s"
 
 
+def milliseconds(value: float | None) -> str:
+    """A latency given in ms: in ms up to 10 s, beyond in seconds or the unit that suits it."""
+    if value is None or not isfinite(value):
+        return MISSING
+    return figures(value, "ms") if value < 1e4 else seconds(value / 1e3)
+
+
 def energy(joules: float | None) -> str:
     """Energy: ``950 J``, ``12.3 kJ``, or kilowatt-hours from 0.1 kWh up."""
     if joules is None or not isfinite(joules):

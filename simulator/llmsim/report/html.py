@@ -17,7 +17,7 @@ from llmsim.measure.requests import RequestTable
 from llmsim.report import facts
 from llmsim.report.assumptions import assumptions
 from llmsim.report.facts import Fact
-from llmsim.report.format import dollars, figures, percent
+from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.plots import plot_data
 from llmsim.report.verdict import Verdict, verdict
 
@@ -48,7 +48,11 @@ def page(
         time_about=escape(_about_time(data, summary)),
         times="".join(_figure(spec, True) for spec in data["times"]),
         use=_facts(
-            [*facts.request_facts(summary, record), *facts.use_facts(summary), facts.steady_fact(summary)]
+            [
+                *facts.request_facts(summary, record),
+                *facts.use_facts(summary, record),
+                facts.steady_fact(summary),
+            ]
         ),
         assumptions=_facts(assumptions(record, loaded)),
         scenario=escape(resolved),
@@ -79,7 +83,7 @@ def _embedded(data: Mapping[str, Any]) -> str:
 def _verdict(judged: Verdict, summary: Mapping[str, Any]) -> str:
     checks = "".join(
         f'<tr><th scope="row">{escape(check.title())}</th><td>{_bar(check.share, check.is_met)}</td>'
-        f"<td>{percent(check.share)}</td><td>{escape(check.margin())}</td></tr>"
+        f"<td>{percent(check.share)} within</td><td>{escape(check.margin())}</td></tr>"
         for check in judged.checks
     )
     table = f'<div class="scroll"><table class="checks">{checks}</table></div>' if checks else ""
@@ -103,9 +107,9 @@ def _tiles(summary: Mapping[str, Any], judged: Verdict) -> str:
     tiles = {
         "requests served per second": figures(summary["request_throughput"]),
         "output tokens per second": figures(summary["output_throughput"]),
-        "ms to the first token, P99": figures(summary["p99_ttft_ms"]),
-        "ms per output token, P99": figures(summary["p99_tpot_ms"]),
-        "of requests within the SLO": percent(summary["slo_attainment"] if judged.checks else None),
+        "to the first token, P99": milliseconds(summary["p99_ttft_ms"]),
+        "per output token, P99": milliseconds(summary["p99_tpot_ms"]),
+        **({"of requests within the SLO": percent(summary["slo_attainment"])} if judged.checks else {}),
         "per million output tokens": dollars(summary["usd_per_million_output_tokens"]),
     }
     body = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles.items())
@@ -141,7 +145,7 @@ def _latency(summary: Mapping[str, Any]) -> str:
         for name, values in facts.latency_rows(summary)
     )
     return (
-        '<h3 class="over">In milliseconds, over the whole run</h3><div class="scroll"><table class="numbers">'
+        '<h3 class="over">Over the whole run</h3><div class="scroll"><table class="numbers">'
         f"<thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

@@ -130,9 +130,18 @@ class Plot {
     const beyond = x > right;
     if (!beyond) make("line", { class: "limit", x1: x, x2: x, y1: top - 4, y2: bottom }, this.svg);
     const text = `SLO ${limit.toLocaleString("en-US")} ${xUnit}${beyond ? " →" : ""}`;
-    const anchor = x > (left + right) / 2 ? "end" : "start";
-    const at = Math.min(x, right) + (anchor === "end" ? (beyond ? 0 : -6) : 6);
-    make("text", { class: "limit-name", x: at, y: bottom - 7, "text-anchor": anchor }, this.svg).textContent = text;
+    make("text", { class: "limit-name", ...this.limitPlace(limit, x, text.length * 7) }, this.svg).textContent = text;
+  }
+
+  /** Where the curve is not: below it on the right of the limit, above it on the left, else over the plot. */
+  limitPlace(limit, x, width) {
+    const { left, right, top, bottom } = this.area;
+    if (x > right) return { x: right, y: bottom - 7, "text-anchor": "end" };
+    const { x: values, series } = this.spec;
+    const share = values[0] > limit ? 0 : series[0].y[lastNotAbove(values, limit)];
+    if (share >= 50 && x + 6 + width < right) return { x: x + 6, y: bottom - 7, "text-anchor": "start" };
+    if (share < 50 && x - 6 - width > left) return { x: x - 6, y: top + 12, "text-anchor": "end" };
+    return x > (left + right) / 2 ? { x: right, y: top - 10, "text-anchor": "end" } : { x: Math.max(x, left + 50), y: top - 10, "text-anchor": "start" };
   }
 
   /** Percentiles: a dot each, and names where they keep apart. */

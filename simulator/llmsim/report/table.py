@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +20,7 @@ from llmsim.report.facts import Fact
 from llmsim.report.format import percent
 from llmsim.report.verdict import Verdict, verdict
 
+WIDTH = 100
 STYLE = {"met": "bold green", "missed": "bold red", "unset": "bold"}
 
 
@@ -34,12 +38,36 @@ def render(summary: Mapping[str, Any], record: RunRecord, loaded: LoadedScenario
         Fact(fact.label, f"{fact.value}  ({fact.source})" if fact.source else fact.value)
         for fact in facts.request_facts(summary, record)
     ]
-    use = [*facts.use_facts(summary), facts.steady_fact(summary)]
+    use = [*facts.use_facts(summary, record), facts.steady_fact(summary)]
     parts: list[RenderableType] = [*_headline(judged, loaded.scenario.name), _facts(state), Text()]
     parts += [Text("Assumptions", style="bold"), _facts(assumptions(record, loaded)), Text()]
     parts += [_latency(summary), Text(), _facts([*requests, *use])]
     parts += [Text(f"Note: {note}", style="yellow") for note in summary["notes"]]
-    return Group(*parts)
+    return _Page(Group(*parts))
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What it shows, as wide as the terminal, a pipe's COLUMNS or 100, and without spaces at line ends."""
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(WIDTH, options.max_width)
+        columns = os.environ.get("COLUMNS", "")
+        if not console.is_terminal and columns.isdecimal() and int(columns):
+            width = min(width, int(columns))
+        for line in console.render_lines(self.content, options.update(width=width), pad=False):
+            yield from _trimmed(line)
+            yield Segment.line()
+
+
+def _trimmed(line: list[Segment]) -> list[Segment]:
+    """``line`` without the spaces at its end."""
+    kept = list(line)
+    while kept and not kept[-1].text.rstrip():
+        kept.pop()
+    return [*kept[:-1], kept[-1]._replace(text=kept[-1].text.rstrip())] if kept else []
 
 
 def _headline(judged: Verdict, name: str) -> list[RenderableType]:
@@ -48,10 +76,9 @@ def _headline(judged: Verdict, name: str) -> list[RenderableType]:
         return [line]
     checks = _grid(4)
     for check in judged.checks:
-        word = Text("met", style="green") if check.is_met else Text("missed", style="red")
-        checks.add_row(
-            Text(f"  {check.title()}"), word, Text(f"by {percent(check.share)}"), Text(check.margin())
-        )
+        word = Text("met:", style="green") if check.is_met else Text("missed:", style="red")
+        share = Text(f"{percent(check.share)} within", justify="right")
+        checks.add_row(Text(f"  {check.title()}"), word, share, Text(check.margin()))
     return [line, checks]
 
 
@@ -77,9 +104,9 @@ def _facts(rows: Iterable[Fact]) -> Table:
 
 def _latency(summary: Mapping[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
-    table.add_column("Latency, ms", min_width=13)
+    table.add_column("Latency", min_width=13)
     for heading in facts.STATISTICS.values():
-        table.add_column(heading, justify="right", min_width=8)
+        table.add_column(heading, justify="right", min_width=7)
     for name, values in facts.latency_rows(summary):
         table.add_row(f"  {name}", *values)
     return table

@@ -8,9 +8,13 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from llmsim.errors import OutputError
 from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
@@ -41,7 +45,9 @@ def prepare_directory(out: Path, sha256: str) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
         others = [path.name for path in out.iterdir() if not path.name.endswith(PARTIAL)]
-    except OSError as error:
+    except FileExistsError:
+        raise OutputError(f"{out}: cannot be written: it is a file, not a directory", hint=HINT) from None
+    except (OSError, UnicodeEncodeError) as error:
         raise OutputError(f"{out}: cannot be written: {_reason(error)}", hint=HINT) from None
     if not others:
         return
@@ -91,24 +97,31 @@ def write_results(
         "timeline.json.gz": lambda file: _gzip(timeline(record), file),
         "run_info.json": _text(summary_json(run_info)),
     }
-    return [_write(directory / name, fill) for name, fill in files.items()]
+    return _write({directory / name: fill for name, fill in files.items()})
 
 
-def _write(path: Path, fill: Fill) -> Path:
-    """``path`` holds what ``fill`` writes, or is as it was before."""
-    partial = path.with_name(path.name + PARTIAL)
+def _write(files: Mapping[Path, Fill]) -> list[Path]:
+    """Every path holds what its ``fill`` writes; when one cannot be written, all are as they were before."""
+    partials = {path: path.with_name(path.name + PARTIAL) for path in files}
+    path = next(iter(files))
     try:
-        with partial.open("wb") as file:
-            fill(file)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
+        for path, fill in files.items():
+            with partials[path].open("wb") as file:
+                fill(file)
+        for path, partial in partials.items():
+            os.replace(partial, path)
+    except BaseException as error:
+        for partial in partials.values():
+            with suppress(OSError):
+                partial.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise OutputError(f"{path}: cannot be written: {_reason(error)}", hint=HINT) from None
-    return path
+    return list(files)
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: OSError | UnicodeEncodeError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _text(content: str) -> Fill:
@@ -129,8 +142,28 @@ def _parquet(columns: Columns, file: IO[bytes]) -> None:
     import pyarrow  # noqa: PLC0415  an extra, and slow to import
     import pyarrow.parquet  # noqa: PLC0415
 
-    arrays = {name: pyarrow.array(values, from_pandas=True) for name, values in columns.items()}
-    pyarrow.parquet.write_table(pyarrow.table(arrays), file, compression="zstd")
+    table = pyarrow.Table.from_arrays(list(map(_arrow, columns.values())), names=list(columns))
+    pyarrow.parquet.write_table(table, file, compression="zstd")
+
+
+def _arrow(values: npt.NDArray[Any]) -> Any:
+    """``values`` as an Arrow array, nan as null. From its buffers: ``pyarrow.array`` would import pandas."""
+    import pyarrow  # noqa: PLC0415  as above
+
+    if values.dtype.kind == "O":
+        texts = [text.encode() for text in values]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        buffers = [pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts))]
+        return pyarrow.StringArray.from_buffers(len(texts), *buffers)
+    there = _bits(~np.isnan(values)) if values.dtype.kind == "f" else None
+    cells = _bits(values) if values.dtype.kind == "b" else np.ascontiguousarray(values)
+    buffers = [there if there is None else pyarrow.py_buffer(there), pyarrow.py_buffer(cells)]
+    return pyarrow.Array.from_buffers(pyarrow.from_numpy_dtype(values.dtype), len(values), buffers)
+
+
+def _bits(flags: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A bit per flag, as Arrow packs them."""
+    return np.packbits(flags, bitorder="little")
 
 
 def _csv(columns: Columns, file: IO[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmsim import plugins
 from llmsim.cost.engines import engine_profile
@@ -11,12 +11,14 @@ from llmsim.cost.memory import KVCapacity, kv_capacity
 from llmsim.cost.plan import Formats, ParallelPlan
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
-from llmsim.errors import DoesNotFitError, Problem
+from llmsim.errors import DoesNotFitError, Problem, ScenarioError
 from llmsim.files import catalog
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
+from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
 
@@ -34,13 +36,14 @@ class PoolPlan:
         self.accelerator = catalog.accelerator(pool.accelerator)
         spec, model = self.spec, loaded.model
         self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
+        self._stay_within_the_node()
         formats = Formats.resolve(
             model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
         )
         cost_model = plugins.COST_MODELS.get(pool.cost_model.kind)
         priced = getattr(cost_model, "prices_host", False)
         self.profile = engine_profile(spec.name, spec.version) if priced else None
-        options = _options(cost_model, pool.cost_model)
+        options = options_of(cost_model, pool.cost_model)
         self.stages = cost_model.stages(
             options,
             model,
@@ -51,18 +54,7 @@ class PoolPlan:
             profile=self.profile,
         )
         self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
-        self.capacity = kv_capacity(
-            model,
-            self.accelerator,
-            self.plan,
-            formats,
-            gpu_memory_utilization=spec.gpu_memory_utilization,
-            block_size=spec.block_size,
-            max_num_seqs=spec.max_num_seqs,
-            max_num_batched_tokens=spec.max_num_batched_tokens,
-            min_tokens=spec.max_model_len or 1,
-            num_kv_tokens=spec.num_kv_tokens,
-        )
+        self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
@@ -73,7 +65,7 @@ class PoolPlan:
         kv = self._kv_cache()
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
-        scheduler = scheduler_class(limits, kv, _options(scheduler_class, spec.scheduler))
+        scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
         return Engine(
             index,
             scheduler,
@@ -105,10 +97,45 @@ class PoolPlan:
             model_spread=model_spread(self.accelerator, self.profile) if self.profile else {},
         )
 
+    def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
+        spec = self.spec
+        try:
+            return kv_capacity(
+                model,
+                self.accelerator,
+                self.plan,
+                formats,
+                gpu_memory_utilization=spec.gpu_memory_utilization,
+                block_size=spec.block_size,
+                max_num_seqs=spec.max_num_seqs,
+                max_num_batched_tokens=spec.max_num_batched_tokens,
+                min_tokens=spec.max_model_len or 1,
+                num_kv_tokens=spec.num_kv_tokens,
+            )
+        except DoesNotFitError as error:
+            where = f"fleet pool '{self.pool.name}'"
+            problems = [Problem(where, problem.message) for problem in error.problems]
+            raise DoesNotFitError(problems, hint=error.hint) from None
+
+    def _stay_within_the_node(self) -> None:
+        """Tensor parallelism over a network is not modelled; pricing it as NVLink would flatter it."""
+        size, limit = self.plan.tensor_parallel_size, self.accelerator.scale_up_size
+        if limit is not None and size > limit:
+            raise ScenarioError(
+                Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"tensor_parallel_size {size} is more than the {limit} devices that {self.accelerator.name}'s "
+                    f"{self.accelerator.link_name} joins; use up to {limit}, and pipeline_parallel_size beyond",
+                )
+            )
+
     def _kv_cache(self) -> KVCache:
         kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
-            self.pool_tokens, self.spec.block_size, self.max_model_len, _options(kv_class, self.spec.kv_cache)
+            self.pool_tokens,
+            self.spec.block_size,
+            self.max_model_len,
+            options_of(kv_class, self.spec.kv_cache),
         )
         if not kv.num_blocks:
             raise DoesNotFitError(
@@ -126,7 +153,7 @@ class PoolPlan:
         return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
 
 
-def _options(policy: type, ref: PolicyRef) -> object:
+def options_of(policy: type, ref: PolicyRef) -> Any:
     """The checked options of ``ref``, as the policy's own class; None when it has none."""
     options = getattr(policy, "Options", None)
     return options.model_validate(ref.options) if options else None
@@ -152,4 +179,22 @@ def build_fleet(loaded: LoadedScenario, log: StepLog) -> FleetParts:
             parts.engines.append(engine)
             parts.front_ends.append(plan.front_end)
             parts.records.append(plan.record(engine))
+    _refuse_what_can_never_run(loaded, parts.engines)
     return parts
+
+
+def _refuse_what_can_never_run(loaded: LoadedScenario, engines: list[Engine]) -> None:
+    """A fixed length that no replica can ever serve is a mistake in the scenario, not a result."""
+    prompt, output = loaded.scenario.workload.input_tokens, loaded.scenario.workload.output_tokens
+    if not isinstance(prompt, int) or not isinstance(output, int):
+        return
+    refusals = [engine.refusal(Request(0, 0.0, prompt, output)) for engine in engines]
+    if all(refusals):
+        longest = max(engine.kv.max_model_len for engine in engines)
+        raise ScenarioError(
+            Problem(
+                "workload",
+                f"{prompt:,} input and {output:,} output tokens can never run: {refusals[0]} ({longest:,} tokens "
+                "at most, or what the KV pool holds); shorten them, or give the pool more room",
+            )
+        )

@@ -10,7 +10,8 @@ import simpy
 from simpy.events import Event
 
 COMPLETION, ARRIVAL, SCHEDULING = 0, 1, 2
-"""Order at equal times: completions, then arrivals, then scheduling, then insertion."""
+"""Order at equal times: completions, then arrivals, then scheduling (replica i has phase SCHEDULING + i:
+replicas decide in their order, however they came to wake up), then insertion."""
 
 
 class Alarm(Event):

@@ -9,7 +9,7 @@ from llmsim.engine.batch import Batch
 from llmsim.engine.core import Engine
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.run import TIE, Run
-from llmsim.sim.clock import COMPLETION, SCHEDULING, Alarm, Clock
+from llmsim.sim.clock import COMPLETION, Alarm, Clock
 from llmsim.sim.replica import NO_FRONT_END, Delivered, FrontEnd, Replica
 
 LOOK_AHEAD = 32
@@ -59,7 +59,7 @@ class PipelinedReplica(Replica):
         if self.is_idle:
             if self._alarm.time_s > now_s:
                 self._take_back(now_s)
-                self._alarm = self.clock.move(self._alarm, now_s, SCHEDULING)
+                self._alarm = self.clock.move(self._alarm, now_s, self._phase)
         else:
             moment_s = now_s - TIE * now_s
             boundary_s = next(one.end_s for one in self._passes if one.end_s >= moment_s)
@@ -80,14 +80,14 @@ class PipelinedReplica(Replica):
             decide_s = self._look_ahead() if self._passes else float("inf")
             if pause is not None and pause.until_s < decide_s:
                 self._take_back(pause.until_s)
-                self._alarm = clock.at(pause.until_s, SCHEDULING)
+                self._alarm = clock.at(pause.until_s, self._phase)
             else:
                 self._alarm = clock.at(decide_s, COMPLETION) if self._passes else Alarm(clock)
             yield self._alarm
             self._finish_passes()
             moment_s = clock.now * (1 + TIE)
-            while (next_s := clock.acts_before(SCHEDULING, moment_s)) is not None:
-                self._alarm = clock.at(next_s, SCHEDULING)
+            while (next_s := clock.acts_before(self._phase, moment_s)) is not None:
+                self._alarm = clock.at(next_s, self._phase)
                 yield self._alarm
                 self._finish_passes()
 

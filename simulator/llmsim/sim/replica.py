@@ -51,6 +51,7 @@ class Replica:
         self.on_the_way = 0
         """Requests in the front end."""
         self._run: Run | None = None
+        self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
         self._alarm = Alarm(clock)  # rings for no one until something arrives
         clock.process(self._serve())
 
@@ -80,17 +81,17 @@ class Replica:
         run, now_s = self._run, self.clock.now
         if run is None:
             if self._alarm.time_s > now_s:
-                self._alarm = self.clock.move(self._alarm, now_s, SCHEDULING)
+                self._alarm = self.clock.move(self._alarm, now_s, self._phase)
         elif run.iterations > 1:
             boundary = run.iterations_until(now_s)
             if boundary < run.iterations:
-                run.iterations = boundary
+                run.cut(boundary)
                 self._alarm = self.clock.move(self._alarm, max(run.end_s, now_s), COMPLETION)
 
     def settle(self) -> None:
         """The simulation stops now: keep the iterations done so far, forget the rest."""
         if self._run is not None:
-            self._run.iterations = self._run.iterations_before(self.clock.now)
+            self._run.cut(self._run.iterations_before(self.clock.now))
             if self._run.iterations:
                 self.engine.complete(self._run)
             self._run = None
@@ -102,7 +103,7 @@ class Replica:
         while True:
             step = engine.begin(batch, clock.now)
             if not isinstance(step, Run):
-                self._alarm = clock.at(step.until_s, SCHEDULING) if isinstance(step, Wait) else Alarm(clock)
+                self._alarm = clock.at(step.until_s, self._phase) if isinstance(step, Wait) else Alarm(clock)
                 yield self._alarm
                 continue
             self._run = step
@@ -112,6 +113,6 @@ class Replica:
             if delivered:
                 self._delivered(delivered)
             moment_s = clock.now * (1 + TIE)
-            while (next_s := clock.acts_before(SCHEDULING, moment_s)) is not None:
-                self._alarm = clock.at(next_s, SCHEDULING)
+            while (next_s := clock.acts_before(self._phase, moment_s)) is not None:
+                self._alarm = clock.at(next_s, self._phase)
                 yield self._alarm

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from llmsim.engine.kv.base import NoOptions
 from llmsim.engine.request import Request
-from llmsim.engine.scheduler import Scheduler
 from llmsim.sim.replica import Replica
 from llmsim.spec.base import Strict
 
@@ -87,25 +86,27 @@ class CentralQueue(Router):
         return self.replicas[0].delay_s(req)
 
     def submit(self, req: Request) -> str:
-        """``req`` joins the queue of all: an idle replica, or whoever is first at a boundary, takes it."""
+        """``req`` joins the queue of all: an empty replica, or whoever is first at a boundary, takes it."""
         refusals = [replica.engine.refusal(req) for replica in self.replicas]
         if "" not in refusals:
             return refusals[0]
         self.replicas[0].engine.scheduler.submit(req)
-        idle = next((replica for replica in self.replicas if replica.is_idle), None)
-        if idle:
-            idle.wake()
+        able = [replica for replica, refusal in zip(self.replicas, refusals, strict=True) if not refusal]
+        # An empty replica takes it at once, unless its policy waits for more.
+        eager = (r for r in able if not r.engine.kv.num_sequences and not r.engine.scheduler.waits)
+        empty = next(eager, None)
+        if empty:
+            empty.wake()
         else:
-            self._wake(lambda scheduler: scheduler.arrival_matters())
+            for replica in self.replicas:
+                if replica.is_idle or replica.engine.scheduler.arrival_matters():
+                    replica.wake()
         return ""
 
     def _head_changed(self) -> None:
         """Replicas that had no room for the old head of the queue may have room for the new one."""
-        self._wake(lambda scheduler: scheduler.has_seat())
-
-    def _wake(self, concerns: Callable[[Scheduler], bool]) -> None:
         for replica in self.replicas:
-            if concerns(replica.engine.scheduler):
+            if replica.engine.scheduler.has_seat():
                 replica.wake()
 
 

@@ -12,7 +12,7 @@ from llmsim import plugins
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.laws import check
 from llmsim.measure.records import RunRecord, StepLog
-from llmsim.sim.build import build_fleet
+from llmsim.sim.build import build_fleet, options_of
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet, Progress
 from llmsim.workload.stream import open_stream
@@ -37,7 +37,7 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     fleet = Fleet(clock, parts.engines, stream, parts.front_ends)
     fleet.progress = progress
     router_class = plugins.ROUTERS.get(scenario.router.kind)
-    options = router_class.Options.model_validate(scenario.router.options)
+    options = options_of(router_class, scenario.router)
     with _undisturbed(clock):
         fleet.open(router_class(fleet.replicas, options))
         clock.run_all(scenario.simulation.max_duration_s)

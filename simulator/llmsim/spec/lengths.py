@@ -7,7 +7,7 @@ A draw is rounded to whole tokens. One that is less than a token, or outside a d
 
 from __future__ import annotations
 
-from math import inf, log, sqrt
+from math import inf, log, log1p, sqrt
 from statistics import NormalDist
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ LEAST_ACCEPTED_SHARE = 0.01
 """A distribution that has to draw more than 100 times per length is a mistake, not a workload."""
 
 TokenCount = Annotated[int, Field(ge=1, le=MAX_TOKENS, json_schema_extra={"unit": "tokens"})]
-MeanTokens = Annotated[float, Field(gt=0, le=MAX_TOKENS, json_schema_extra={"unit": "tokens"})]
+MeanTokens = Annotated[float, Field(ge=1e-3, le=MAX_TOKENS, json_schema_extra={"unit": "tokens"})]
 
 
 class UniformTokens(Strict):
@@ -50,7 +50,7 @@ class _Bell(Strict):
     def _drawable(self) -> _Bell:
         _check_order(self.min, self.longest)
         share = self.share_below(self.longest + 0.5) - self.share_below(self.min - 0.5)
-        if share < LEAST_ACCEPTED_SHARE:
+        if not share >= LEAST_ACCEPTED_SHARE:  # nan where the numbers are beyond all reason
             raise ValueError(
                 f"only {share:.2%} of the draws would be from {self.min} to {self.longest} tokens long; "
                 "widen the limits or move the mean"
@@ -85,7 +85,7 @@ class LogNormalTokens(_Bell):
     @property
     def sigma(self) -> float:
         """Standard deviation of the logarithm: σ² = ln(1 + std²/mean²)."""
-        return sqrt(log(1 + (self.std / self.mean) ** 2))
+        return sqrt(log1p((self.std / self.mean) ** 2))
 
     @property
     def mu(self) -> float:
@@ -126,7 +126,7 @@ class ChoiceTokens(Strict):
 
     kind: Literal["choice"]
     tokens: list[TokenCount] = Field(min_length=1, description="the lengths")
-    weights: list[Annotated[float, Field(gt=0)]] | None = Field(
+    weights: list[Annotated[float, Field(gt=0, le=1e12)]] | None = Field(
         None, description="how often each, relative to the others; null is equally often"
     )
 

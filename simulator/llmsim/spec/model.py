@@ -60,6 +60,11 @@ class LayerGroup(Strict):
     norm_parameters: NonNegativeInt
     """Numbers in the norms of one layer, and in what else mixes its residual streams."""
 
+    @property
+    def num_heads(self) -> int:
+        """Query heads, which tensor parallelism deals out; 0 in a layer without attention."""
+        return getattr(getattr(self.mixer, "attention", self.mixer), "num_heads", 0)
+
 
 class Quantization(Strict):
     """How a checkpoint stores its weights, by role; what is not named is in ``dtype``."""

@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from llmsim import plugins
 from llmsim.spec.base import Strict
+from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.targets import Slo
 from llmsim.spec.workload import Workload
@@ -99,6 +100,8 @@ class Scenario(Strict):
     @field_validator("model", mode="before")
     @classmethod
     def _model_by_name(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | ModelRef):
+            raise ValueError("Input should be a model's name, or a mapping with `name` or `path`")
         return {"name": value} if isinstance(value, str) else value
 
     @field_validator("fleet", mode="before")
@@ -154,11 +157,18 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
     yield from _engine_conflicts(scenario.engine, ("engine",))
-    limits = [scenario.engine_of(pool).max_model_len for pool in scenario.fleet]
-    yield from length_conflicts(scenario.workload, limits, "max_model_len")
+    engines = [scenario.engine_of(pool) for pool in scenario.fleet]
+    name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
+    yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
 
 
 def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str]]:
+    if engine.num_kv_tokens and (engine.max_model_len or 0) > engine.num_kv_tokens:
+        yield (
+            (*place, "max_model_len"),
+            f"{engine.max_model_len} tokens are more than the KV pool holds (num_kv_tokens is "
+            f"{engine.num_kv_tokens}); lower it or enlarge the pool",
+        )
     tokens, sequences = engine.max_num_batched_tokens, engine.max_num_seqs
     if engine.scheduler.kind == "chunked_prefill" and tokens < sequences:
         yield (
@@ -166,6 +176,23 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
             f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
         )
+
+
+def parallel_conflicts(fleet: Sequence[Pool], model: ModelShape) -> Iterator[tuple[Place, str]]:
+    """What of ``model`` cannot be dealt to the devices of a pool, as vLLM refuses it too."""
+    for index, pool in enumerate(fleet):
+        tp, pp = pool.tensor_parallel_size, pool.pipeline_parallel_size
+        uneven = [group.num_heads for group in model.layers if group.num_heads % tp]
+        if uneven:
+            yield (
+                ("fleet", index, "tensor_parallel_size"),
+                f"{tp} does not divide the {uneven[0]} attention heads of {model.name}; choose a size that does",
+            )
+        if pp > model.num_layers:
+            yield (
+                ("fleet", index, "pipeline_parallel_size"),
+                f"{pp} stages are more than the {model.num_layers} layers of {model.name}",
+            )
 
 
 def length_conflicts(

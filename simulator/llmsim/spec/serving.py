@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from llmsim import plugins
 from llmsim.errors import CatalogError
@@ -16,6 +24,9 @@ from llmsim.spec.base import Strict
 from llmsim.units import Quantity
 
 PositiveInt = Annotated[int, Field(gt=0)]
+
+MOST_REPLICAS = 10_000
+"""Each replica is a process of the simulation; no fleet needs more."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +61,26 @@ class Policy:
         try:
             model = self.options_of(kind)
         except CatalogError as error:
-            raise ValueError(str(error)) from None
+            raise self._unknown(str(error), isinstance(value, dict)) from None
         return PolicyRef(kind, model.model_validate(options).model_dump(mode="json"))
+
+    @staticmethod
+    def _unknown(message: str, in_mapping: bool) -> ValueError:
+        """The error about a policy's name; in a mapping it is at ``kind``."""
+        if not in_mapping:
+            return ValueError(message)
+        fault = PydanticCustomError("conflict", "{message}", {"message": message})
+        return ValidationError.from_exception_data(
+            "Policy", [{"type": fault, "loc": ("kind",), "input": None}]
+        )
 
     def options_of(self, kind: str) -> type[BaseModel]:
         """The model of the options that the policy ``kind`` takes. Raises CatalogError for an unknown one."""
         model: type[BaseModel] = getattr(self.registry.get(kind), "Options", Strict)
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise CatalogError(
+                f"{self.registry.kind} '{kind}': its Options should be a class derived from llmsim.spec.base.Strict"
+            )
         return model
 
     @staticmethod
@@ -74,7 +99,12 @@ class Policy:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         names = self.registry.names()
-        mappings = [self._mapping_schema(name, handler) for name in names]
+        mappings = []
+        for name in names:
+            with suppress(
+                CatalogError
+            ):  # a plug-in that cannot be loaded is told of when a scenario names it
+                mappings.append(self._mapping_schema(name, handler))
         return {"anyOf": [{"type": "string", "enum": names}, *mappings]}
 
     def _mapping_schema(self, name: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -144,14 +174,22 @@ class Engine(Strict):
             raise ValueError("prefix caching is not in this version; write false")
         return value
 
+    def longest(self, limit: int | None = None) -> int | None:
+        """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
+        block = 1 if self.kv_cache.kind == "token" else self.block_size
+        pool = None if self.num_kv_tokens is None else self.num_kv_tokens // block * block
+        return min(
+            (tokens for tokens in (self.max_model_len or limit, pool) if tokens is not None), default=None
+        )
+
 
 class Pool(Strict):
     """Identical replicas."""
 
     name: str = Field("main", min_length=1, description="what the report calls it")
     accelerator: str = Field(description="a name of `llmsim list accelerators`")
-    replicas: PositiveInt = Field(1, description="how many copies of the model serve")
-    tensor_parallel_size: PositiveInt = Field(1, description="devices that share each layer")
+    replicas: PositiveInt = Field(1, le=MOST_REPLICAS, description="how many copies of the model serve")
+    tensor_parallel_size: PositiveInt = Field(1, le=1024, description="devices that share each layer")
     pipeline_parallel_size: PositiveInt = Field(1, description="stages the layers are divided into")
     cost_model: Annotated[PolicyRef, Policy(plugins.COST_MODELS)] = Field(
         PolicyRef("roofline", {}),
@@ -159,6 +197,6 @@ class Pool(Strict):
         description="what the time of an iteration comes from",
     )
     engine: Engine | None = Field(None, description="engine keys that differ from the scenario's own")
-    usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0)] | None = Field(
+    usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | None = Field(
         None, description="price of one accelerator; null is the catalogue's"
     )

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from llmsim.spec.base import Strict
 from llmsim.spec.lengths import Tokens
 from llmsim.units import Quantity
 
+MAX_REQUESTS = 10**8
+"""More than that takes hours and more memory than a machine has: a slip of the pen, not a workload."""
+
+LEAST_SCALE, MOST_SCALE = 1e-9, 1e9
+"""Between these a rate or a stretch of time means something."""
+
+
+def _not_never(rate: float) -> float:
+    if rate < LEAST_SCALE:
+        raise ValueError("less than one request in 30 years; is the unit right?")
+    return rate
+
+
 PositiveInt = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Quantity("1/s"), Field(gt=0)]
+Rate = Annotated[float, Quantity("1/s"), Field(gt=0, le=MOST_SCALE), AfterValidator(_not_never)]
 Seconds = Annotated[float, Quantity("s"), Field(gt=0)]
 
 
@@ -30,7 +43,7 @@ class GammaArrivals(Strict):
     kind: Literal["gamma"]
     request_rate: Rate = Field(description="mean requests per second")
     burstiness: float = Field(
-        gt=0, le=1e6, description="1 is Poisson, less is burstier; gaps vary by 1/sqrt of it"
+        ge=1e-6, le=1e6, description="1 is Poisson, less is burstier; gaps vary by 1/sqrt of it"
     )
 
 
@@ -59,7 +72,9 @@ class ClosedArrivals(Strict):
     """Users who wait for their answer before asking again (`vllm bench serve --max-concurrency`)."""
 
     kind: Literal["closed"]
-    max_concurrency: PositiveInt = Field(description="requests always in flight, while any are left")
+    max_concurrency: PositiveInt = Field(
+        le=10**6, description="requests always in flight, while any are left"
+    )
 
 
 class TraceArrivals(Strict):
@@ -75,7 +90,9 @@ class ProfileArrivals(Strict):
     request_rate: Rate | None = Field(
         None, description="scales the profile to this mean rate; null keeps its own"
     )
-    rate_scale: float | None = Field(None, gt=0, description="multiplies the profile's rate; null is 1")
+    rate_scale: float | None = Field(
+        None, ge=LEAST_SCALE, le=MOST_SCALE, description="multiplies the profile's rate; null is 1"
+    )
 
     @model_validator(mode="after")
     def _one_scale(self) -> ProfileArrivals:
@@ -120,7 +137,7 @@ class Workload(Strict):
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
-    num_requests: PositiveInt | None = Field(None, description="requests offered in all")
+    num_requests: PositiveInt | None = Field(None, le=MAX_REQUESTS, description="requests offered in all")
     duration_s: Seconds | None = Field(None, description="requests arrive before this time")
     trace: str | None = Field(
         None,
@@ -131,7 +148,10 @@ class Workload(Strict):
         None, min_length=1, description="a name of `llmsim list workloads`, or a .yaml file"
     )
     time_scale: float = Field(
-        1.0, gt=0, description="stretches the trace's or profile's time: 2 halves its rate"
+        1.0,
+        ge=LEAST_SCALE,
+        le=MOST_SCALE,
+        description="stretches the trace's or profile's time: 2 halves its rate",
     )
     limit: PositiveInt | None = Field(
         None, description="use only this many rows of the trace, from its start"
@@ -205,6 +225,15 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
         yield "lengths", "takes lengths from a trace; it needs `trace:`, and no input_tokens or output_tokens"
 
 
+def _requests_per_s(arrival: Arrival) -> float:
+    """The mean rate that ``arrival`` itself says; 0 where something else decides it. Pure query."""
+    if isinstance(arrival, PoissonArrivals | GammaArrivals | ConstantArrivals):
+        return arrival.request_rate
+    if isinstance(arrival, BurstArrivals) and arrival.size and arrival.every_s:
+        return arrival.size / arrival.every_s
+    return 0.0
+
+
 def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
     """(key, message) of each mistake about how many requests there are."""
     arrival, count, duration_s = workload.arrival, workload.num_requests, workload.duration_s
@@ -214,6 +243,8 @@ def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
         yield "num_requests", "a trace ends with its rows; write `limit` to use fewer"
     if isinstance(arrival, BurstArrivals) and arrival.every_s is None and duration_s is not None:
         yield "duration_s", "one burst takes no time; write `num_requests`"
+    if duration_s is not None and (expected := _requests_per_s(arrival) * duration_s) > MAX_REQUESTS:
+        yield "duration_s", f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
     has_end = arrival.kind in ("trace", "profile") or workload.has_row_lengths
     if count is None and duration_s is None and not has_end:
         yield "num_requests", "required, but missing (or `duration_s`): how many requests there are"

@@ -14,8 +14,10 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from llmsim.errors import CatalogError, Problem
+from llmsim.errors import ScenarioError
 from llmsim.files import catalog
+from llmsim.files.explain import explain
+from llmsim.files.yaml_text import read_yaml
 from llmsim.spec.base import Strict
 from llmsim.spec.lengths import TokenCount
 
@@ -27,11 +29,11 @@ class RateProfile(Strict):
 
     window_s: float = Field(gt=0, description="length of a window, in s")
     duration_s: float = Field(gt=0, description="length of the profile, in s; the last window may be shorter")
-    requests_per_s: list[Annotated[float, Field(ge=0)]] = Field(
+    requests_per_s: list[Annotated[float, Field(ge=0, le=1e9)]] = Field(
         min_length=1, description="mean rate in each window"
     )
     burstiness: float = Field(
-        gt=0, description="of the gaps, in units of the mean gap at that moment; 1 is Poisson"
+        ge=1e-6, le=1e6, description="of the gaps, in units of the mean gap at that moment; 1 is Poisson"
     )
 
     @model_validator(mode="after")
@@ -39,7 +41,7 @@ class RateProfile(Strict):
         windows = ceil(self.duration_s / self.window_s)
         if windows != len(self.requests_per_s):
             raise ValueError(
-                f"{self.duration_s} s are {windows} windows, but {len(self.requests_per_s)} rates are given"
+                f"{self.duration_s} s are {windows:.6g} windows, but {len(self.requests_per_s)} rates are given"
             )
         if not any(self.requests_per_s):
             raise ValueError("every rate is 0")
@@ -83,14 +85,16 @@ def load_profile(name: str, base_dir: Path) -> WorkloadProfile:
     """The profile called ``name`` in the catalogue, or in a ``.yaml`` file relative to ``base_dir``.
 
     Raises:
-        CatalogError: Nothing has that name, or the file is not a profile.
+        CatalogError: Nothing has that name.
+        ScenarioError: The file is not a profile; with every problem found.
     """
-    is_file = name.endswith((".yaml", ".yml"))
-    content = catalog.read(base_dir / name) if is_file else catalog.workload_profile(name)
+    if not name.endswith((".yaml", ".yml")):
+        return WorkloadProfile.model_validate(catalog.workload_profile(name))
+    document = read_yaml(base_dir / name, name)
     try:
-        return WorkloadProfile.model_validate(content)
+        profile = WorkloadProfile.model_validate(document.value)
     except ValidationError as error:
-        problems = [
-            Problem(name, f"{'.'.join(map(str, item['loc']))}: {item['msg']}") for item in error.errors()
-        ]
-        raise CatalogError(problems) from None
+        document.problems += explain(error, document, WorkloadProfile)
+    if document.problems:
+        raise ScenarioError(document.problems)
+    return profile

@@ -12,6 +12,7 @@ from llmsim.errors import InvariantError, Problem, ScenarioError, TraceError
 from llmsim.files.traces import Trace, read_trace
 from llmsim.rng import stream
 from llmsim.spec.workload import (
+    MAX_REQUESTS,
     BurstArrivals,
     ClosedArrivals,
     ConstantArrivals,
@@ -116,10 +117,15 @@ def _from_profile(
     rate, time_scale = profile.rate, workload.time_scale
     own_rate = mean_rate(rate) / time_scale
     scale = arrival.request_rate / own_rate if arrival.request_rate else arrival.rate_scale or 1.0
+    end_s = rate.duration_s * time_scale if workload.num_requests is None else inf
+    expected = own_rate * scale * (workload.duration_s or end_s)
+    if workload.num_requests is None and expected > MAX_REQUESTS:
+        message = f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
+        raise ScenarioError(Problem("workload.arrival", message))
     return ArrivalSource(
         lambda: arrivals.ProfileTimes(rate, scale, time_scale, stream(seed, "arrivals")),
         own_rate * scale,
-        end_s=rate.duration_s * time_scale if workload.num_requests is None else inf,
+        end_s=end_s,
     )
 
 

@@ -29,7 +29,8 @@ class Static(Scheduler):
     """Request-level first come, first served, as FasterTransformer behind a batching front end.
 
     All prompts are padded to the longest; sequences that finish early are computed on and hold
-    their KV until the whole batch is done, and only then is every request delivered.
+    their KV until the whole batch is done, and only then is every request delivered: E2E and TPOT run
+    to that moment, ITL is the time between tokens as they are made.
 
     Source: Orca (Yu et al. 2022, OSDI) §2, which describes and measures this baseline.
     """
@@ -43,9 +44,10 @@ class Static(Scheduler):
         if batch.num_decoding:
             batch.allocate_decode()
             return StepPlan([], decodes=True)
-        if not self.waiting:
+        seats = self.limits.max_num_seqs - self.kv.num_sequences  # a pipeline's other batches hold the rest
+        if not self.waiting or not seats:
             return None
-        size = min(self.options.batch_size or self.limits.max_num_seqs, self.limits.max_num_seqs)
+        size = min(self.options.batch_size or seats, seats)
         full_at_s = self.waiting[0].arrival_s + self.options.batch_timeout_s
         if len(self.waiting) < size and now_s < full_at_s:
             return Wait(full_at_s)

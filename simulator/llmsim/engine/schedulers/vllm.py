@@ -57,4 +57,4 @@ class VllmPrefillFirst(Scheduler):
         """Whether ``req`` fits and leaves the watermark free. An idle pool needs no watermark."""
         kv = self.kv
         blocks = -(-req.prefill_target // kv.block_size)
-        return not kv.num_sequences or kv.free_blocks - blocks >= self.watermark * kv.num_blocks
+        return not kv.num_sequences or kv.free_blocks - blocks >= int(self.watermark * kv.num_blocks)

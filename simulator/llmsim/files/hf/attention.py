@@ -68,8 +68,10 @@ def _heads(f: Fields, d: int, kind: str) -> tuple[int, int, int, int]:
     if kind == "full" and f.has("global_head_dim"):
         kv_names, head_dim_names = ["num_global_key_value_heads"], ["global_head_dim"]
     kv_names += ["num_key_value_heads", "n_head_kv", "num_query_groups"]
-    head_dim = f.count(*head_dim_names, default=max(1, d // heads))
-    return heads, _kv_heads(f, kv_names, heads), head_dim, f.count(*v_names, default=head_dim)
+    head_dim, kv_heads = f.count(*head_dim_names, default=max(1, d // heads)), _kv_heads(f, kv_names, heads)
+    if heads % kv_heads:
+        f.complain(kv_names[0], f"should divide the {heads} query heads, but is {kv_heads}")
+    return heads, kv_heads, head_dim, f.count(*v_names, default=head_dim)
 
 
 def _kv_heads(f: Fields, names: list[str], heads: int) -> int:

@@ -62,10 +62,12 @@ def _is_sparse(f: Fields, layer: int) -> bool:
 
 
 def _experts(f: Fields, family: Family) -> MoEFFN:
-    width = f.count(*_EXPERT_WIDTH)
+    width, experts, top_k = f.count(*_EXPERT_WIDTH), f.count(*_EXPERTS), f.count(*_TOP_K)
+    if top_k > experts:
+        f.complain("num_experts_per_tok", f"asks for {top_k} experts per token of only {experts}")
     return MoEFFN(
-        num_experts=f.count(*_EXPERTS),
-        top_k=f.count(*_TOP_K),
+        num_experts=experts,
+        top_k=top_k,
         intermediate_size=width,
         shared_intermediate_size=_shared_width(f, width),
         gated=family.gated,

@@ -11,6 +11,9 @@ from llmsim.files.hf.vocabulary import OTHER_WORDS, REDUNDANT, SHAPE_WORDS
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep their language model, in order of preference."""
 
+LARGEST_COUNT = 10**9
+"""No model has more of anything that its config.json counts."""
+
 _SHARED = (
     "model_type",
     "architectures",
@@ -60,20 +63,23 @@ class Fields:
         value = self.get(*names)
         return default if value is None else bool(value)
 
-    def count(self, *names: str, default: int | None = None, least: int = 1) -> int:
-        """The first of ``names`` as a whole number of at least ``least``; a problem when it is not."""
+    def count(
+        self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST_COUNT
+    ) -> int:
+        """The first of ``names`` as a whole number from ``least`` to ``most``; a problem when it is not."""
         value = self.get(*names)
         if value is None and default is not None:
             return default
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
         if value is None:
             self.complain(names[0], _missing(names))
         else:
             present = next(name for name in names if self.has(name))
-            self.complain(present, f"should be a whole number of at least {least}, but is {value!r}")
+            limit = f"at most {most:,}" if isinstance(value, int) and value > most else f"at least {least}"
+            self.complain(present, f"should be a whole number of {limit}, but is {value!r}")
         return 1
 
     def per_layer(self, name: str, layers: int) -> list[Any] | None:

@@ -46,7 +46,10 @@ def read_quantization(
     Precedence: the config's own ``quantization_config`` before the side file beside it.
     """
     config = f.get("quantization_config")
-    if not isinstance(config, Mapping):
+    if config is not None and not isinstance(config, Mapping):
+        f.complain("quantization_config", f"should be a mapping, but is {config!r}")
+        return None
+    if config is None:
         config = side_file and {"quant_method": "modelopt", **side_file.get("quantization", side_file)}
     if not config:
         return None
@@ -54,6 +57,9 @@ def read_quantization(
         config.get("quant_method", "compressed-tensors" if "config_groups" in config else "?")
     ).lower()
     known = _read(method, config)
+    bits = config.get("bits", config.get("w_bit", 4))
+    if not isinstance(bits, int):
+        f.complain("quantization_config", f"has bits that are no whole number: {bits!r}")
     if known is None:
         f.complain("quantization_config", f"has a quant_method that is not known: {method!r}")
         return None
@@ -86,7 +92,7 @@ def _fp8(config: Mapping[str, Any]) -> Scheme:
 def _integers(config: Mapping[str, Any]) -> Scheme:
     group = config.get("group_size", config.get("q_group_size"))
     bits = config.get("bits", config.get("w_bit", 4))
-    return f"int{bits}", None, group if group and group > 0 else None
+    return f"int{bits}", None, group if isinstance(group, int) and group > 0 else None
 
 
 def _bitsandbytes(config: Mapping[str, Any]) -> Scheme:

@@ -21,6 +21,10 @@ _CONTEXT = (
     "max_sequence_length",
 )  # fmt: skip
 
+_MOST_LAYERS = 10_000
+
+_DTYPES = {"bfloat16", "float16", "half", "float32", "float", "auto"}
+
 _UNLIMITED_CONTEXT = 2048
 """Context of a model that states none (Mamba, BLOOM's class default): vLLM's choice in that case."""
 
@@ -29,7 +33,8 @@ def read_shape(
     f: Fields, family: Family, name: str, source: str, side_file: Mapping[str, Any] | None
 ) -> ModelShape:
     """The model that the fields describe; what is wrong with them is in ``f.problems`` afterwards."""
-    d, layers, context = f.count(*_WIDTH), f.count(*_LAYERS), f.count(*_CONTEXT, default=_UNLIMITED_CONTEXT)
+    d, layers = f.count(*_WIDTH), f.count(*_LAYERS, most=_MOST_LAYERS)
+    context = f.count(*_CONTEXT, default=_UNLIMITED_CONTEXT)
     vocab = f.count("vocab_size", "padded_vocab_size")
     embedding = f.count("word_embed_proj_dim", default=d)
     positions = family.learned_positions
@@ -63,6 +68,8 @@ def _roles(groups: Sequence[LayerGroup]) -> set[Role]:
 def _dtype(f: Fields) -> str:
     """What it is served in: float32 checkpoints (and silence) mean bfloat16, as under vLLM's ``auto``."""
     dtype = str(f.get("torch_dtype", "dtype") or "bfloat16").removeprefix("torch.")
+    if dtype not in _DTYPES:
+        f.complain("torch_dtype", f"is '{dtype}'; known: {', '.join(sorted(_DTYPES))}")
     return "bfloat16" if dtype in {"float32", "auto"} else dtype
 
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,13 @@ def _write(target: Path, text: str) -> None:
         with gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as file:
             file.write(data)
         data = packed.getvalue()
+    partial = target.with_name(f"{target.name}.partial")
     try:
-        target.write_bytes(data)
-    except OSError as error:
+        partial.write_bytes(data)
+        partial.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise OutputError(Problem(str(target), f"cannot be written: {error.strerror}")) from None

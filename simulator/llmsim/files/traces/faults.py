@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ def recognised(rows: Rows, source: str) -> Format:
     message = f"no trace format known has the columns {', '.join(rows.columns)}"
     if len(missing) < len(closest.columns):
         message += f"; {closest.title} also needs {', '.join(missing)}"
+    if len(rows.columns) == 1 and re.search(r"[;\t|]", rows.columns[0]):
+        message += "; separate cells by commas"
     line = rows.first_line - (rows.kind == "csv")
     columns = "; ".join(f"{each.name} ({', '.join(each.columns)})" for each in known)
     raise TraceError(
@@ -48,7 +51,8 @@ def row_fault(rows: Rows, form: Format, raw: Any) -> str | None:
             return f"no '{column}'"
         fault = _time_fault(form, cell) if column == form.time else _token_fault(rows, cell)
         if fault:
-            return f"{column}: {fault} (got {cell!r})"
+            shown = repr(cell)
+            return f"{column}: {fault} (got {shown if len(shown) <= 60 else shown[:57] + '...'})"
     return None
 
 

@@ -52,6 +52,9 @@ class CsvRows:
     def __init__(self, lines: Iterator[str], first_line: int) -> None:
         self._reader = csv.reader(lines)
         self.columns = [name.strip() for name in next(self._reader)]
+        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
+        if twice:
+            raise ValueError(f"column {' and '.join(map(repr, twice))} is there twice; keep one")
         self.first_line = first_line + 1
         self._position = {name: position for position, name in enumerate(self.columns)}
 
@@ -101,7 +104,7 @@ class JsonRows:
     def _record(line: str) -> dict[str, Any]:
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"not JSON ({error}); is the line cut off?") from None
         if not isinstance(record, dict):
             raise ValueError("not a JSON object")
