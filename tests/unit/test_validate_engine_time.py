@@ -9,6 +9,7 @@ import pytest
 from llmsim.contracts import outcome, require_same
 from llmsim.cost.engines import engine_profile
 from llmsim.cost.linear import LinearCost, LinearOptions
+from llmsim.cost.roofline import RooflineOptions, build_stages
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.paged import Paged
 from llmsim.engine.request import Request
@@ -17,6 +18,7 @@ from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill, ChunkedPref
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.errors import CatalogError
+from llmsim.files import catalog
 from llmsim.measure.laws import check
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
 from llmsim.sim.clock import Clock
@@ -177,6 +179,19 @@ def test_profiles_are_complete():
         coefficients = [profile.host.iteration_s, profile.host.sequence_s]
         coefficients += [profile.front_end.request_s, profile.front_end.prompt_token_s]
         assert all(item.source in profile.sources and item.spread > 0 for item in coefficients)
+
+
+def test_graphs_shorten_the_floors_of_kernels_only():
+    model, accelerator = catalog.model("llama-3.1-8b"), catalog.accelerator("h100-sxm")
+    whole, half = (
+        build_stages(model, accelerator, options=RooflineOptions(kernel_floor=share))[0]
+        for share in (1.0, 0.5)
+    )
+    eager = build_stages(model, accelerator, options=RooflineOptions(kernel_floor=0.5), enforce_eager=True)[0]
+    floors = sum(op.layers * op.floor_s for op in whole.table.ops)
+
+    assert whole.tokens_s(8, 8, 8) - half.tokens_s(8, 8, 8) == pytest.approx(floors / 2, rel=0.1)
+    assert sum(op.layers * op.floor_s for op in eager.table.ops) == pytest.approx(floors)
 
 
 def test_generations_of_vllm_get_faster():

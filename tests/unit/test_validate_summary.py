@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from llmsim.calibrate.engines_fit import ProfileFit, with_fit
+from llmsim.calibrate.engines_fit import ProfileFit, with_fit, with_floor
 from llmsim.calibrate.intervals import SpreadFit, fit_spreads, weighted_quantile, with_spreads
 from llmsim.calibrate.runs import METRICS, MeasuredRun
 from llmsim.calibrate.validate import Comparison, Validated, validate_run
@@ -140,6 +140,7 @@ def test_fits_are_written_into_their_files():
         profile.fit,
     )
     assert with_fit(with_fit(text, fit), fit) == with_fit(text, fit)
+    assert 0.5 == EngineProfile.model_validate(_yaml(with_floor(text, 0.5))).kernel_floor.value
 
 
 def test_spreads_are_written_into_their_file():

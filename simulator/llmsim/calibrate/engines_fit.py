@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from math import log
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,8 @@ ENOUGH_REQUESTS = 800
 """Requests of a steady run that suffice for its means."""
 
 STEP, ROUNDS = 0.1, 5
+FIXED = 1e-3
+"""Prior spread of a coefficient that is settled already."""
 
 Priors = dict[str, tuple[float, float]]
 
@@ -205,39 +207,65 @@ def fit_all(runs: Sequence[MeasuredRun]) -> dict[str, ProfileFit]:
     by_profile = targets_of(runs)
     found: dict[str, ProfileFit] = {}
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        shared = dict(PRIORS)
+        shared["kernel_floor"] = (_kernel_floor(by_profile, pool), FIXED)
         for name in sorted(by_profile, key=lambda name: name in SAME_FRONT_END):
-            priors = dict(PRIORS)
+            priors = dict(shared)
             if (other := SAME_FRONT_END.get(name)) in found:
                 priors["request_s"] = (found[other].values["request_s"], 0.1)
             found[name] = fit_generation(by_profile[name], priors, pool)
     return found
 
 
+def _kernel_floor(by_profile: Mapping[str, Sequence[Target]], pool: Executor) -> float:
+    """What graphs leave of kernels' floors: one number for all, from the generations that tell it.
+
+    Runs of one model cannot keep it apart from host time; those of several, with more and fewer layers, can.
+    """
+    place, found = list(PRIORS).index("kernel_floor"), []
+    for targets in by_profile.values():
+        if len({target.loaded.model.name for target in targets}) > 1:
+            problem = _Problem(targets, PRIORS, pool)
+            x, _ = _solve(problem, np.ones(len(problem.sources), dtype=bool))
+            found.append(float(x[place]))
+    return float(f"{np.exp(fmean(found)):.2g}") if found else PRIORS["kernel_floor"][0]
+
+
 FIELDS = {
     "host_iteration_s": "iteration_s",
     "host_sequence_s": "sequence_s",
     "request_s": "request_s",
-    "kernel_floor": "kernel_floor",
 }
-"""Coefficient to its key in a profile."""
+"""Coefficients of one generation, and their keys in its profile."""
 
 
 def with_fit(text: str, fit: ProfileFit) -> str:
     """A profile's file with the fitted numbers in place of those it has. Pure."""
     for name, key in FIELDS.items():
-        line = rf"^( *{key}: \{{value: )[^,]*(, kind: measured, source: runs, spread: )[^}}]*"
+        line = rf"^(  {key}: \{{value: )[^,]*(, kind: measured, source: runs, spread: )[^}}]*"
         text = re.sub(line, rf"\g<1>{fit.values[name]:g}\g<2>{fit.spread[name]:g}", text, flags=re.MULTILINE)
     errors = ", ".join(f"{group}: {error:g}" for group, error in fit.errors.items())
     text = re.sub(r"^points: .*$", f"points: {fit.points}", text, flags=re.MULTILINE)
     return re.sub(r"^fit: .*$", f"fit: {{{errors}}}", text, flags=re.MULTILINE)
 
 
+def with_floor(text: str, floor: float) -> str:
+    """A profile's file with the share of kernels' floors that all generations have in common. Pure."""
+    return re.sub(
+        r"^(kernel_floor: \{value: )[^,]*(?=.*source: graphs)", rf"\g<1>{floor:g}", text, flags=re.MULTILINE
+    )
+
+
 def main(path: Path) -> None:
     """Fit every generation that ``path`` has runs of, and write the profiles."""
-    for name, fit in fit_all(read_runs(path)).items():
-        file = root() / "hardware" / "engines" / f"{name}.yaml"
-        file.write_text(with_fit(file.read_text("utf-8"), fit), "utf-8")
-        sys.stdout.write(f"{name}: {fit}\n")
+    fits = fit_all(read_runs(path))
+    floor = next(iter(fits.values())).values["kernel_floor"]
+    for file in sorted((root() / "hardware" / "engines").glob("*.yaml")):
+        text = with_floor(file.read_text("utf-8"), floor)
+        if fit := fits.get(file.stem):
+            text = with_fit(text, fit)
+            sys.stdout.write(f"{file.stem}: {fit}\n")
+        file.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -42,13 +42,15 @@ def residuals(validated: Iterable[Validated]) -> dict[Metric, list[tuple[str, st
 
 def fit_spreads(validated: Sequence[Validated]) -> dict[Metric, SpreadFit]:
     """The spread of every metric that ``validated`` has values of. Pure."""
-    fits = {}
-    for metric, rows in residuals(validated).items():
+    fits: dict[Metric, SpreadFit] = {}
+    for metric, rows in sorted(residuals(validated).items()):  # a metric before its tail
         counts = Counter(source for source, _, _ in rows)
         weights = [1 / counts[source] for source, _, _ in rows]
         sizes = [abs(error) for _, _, error in rows]
+        spread = weighted_quantile(sizes, weights, LEVEL) / Z
+        centre = next((fit.spread for other, fit in fits.items() if metric == f"{other}_tail"), 0.0)
         fits[metric] = SpreadFit(
-            round(weighted_quantile(sizes, weights, LEVEL) / Z, 3),
+            max(round(spread, 3), centre),  # a tail is no surer than the mean, however few values say so
             len({run for _, run, _ in rows}),
             len(rows),
             round(weighted_quantile([error for _, _, error in rows], weights, 0.5), 3),
@@ -70,7 +72,7 @@ def weighted_quantile(values: Sequence[float], weights: Sequence[float], share: 
 def with_spreads(text: str, fits: dict[Metric, SpreadFit]) -> str:
     """The file's text with the fitted rows of ``validation`` in place of those it has. Pure."""
     for metric, fit in fits.items():
-        row = f"{{spread: {fit.spread:g}, runs: {fit.runs}, values: {fit.values}, median: {fit.median:g}}}"
+        row = f"{{spread: {fit.spread:g}, runs: {fit.runs}, values: {fit.values}, median: {fit.median + 0.0:g}}}"
         text = re.sub(
             rf"^  {metric}: \{{spread: .*$", f"  {metric}: {row}", text, count=1, flags=re.MULTILINE
         )
