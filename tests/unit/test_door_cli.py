@@ -202,8 +202,6 @@ def test_help_is_instant() -> None:
     assert float(cpu_s) < 0.3
     commands = ["run", "roofline", "calibrate", "validate", "list", "schema", "trace"]
     assert commands == [line.split()[0] for line in listed]
-        line.split()[0] for line in listed
-    ]
 
 
 def test_goodput_takes_several_values_as_vllm_does() -> None:

@@ -53,7 +53,10 @@ class PoolPlan:
             enforce_eager=spec.enforce_eager,
             profile=self.profile,
         )
-        self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
+        is_named = priced and spec.version is not None
+        self.front_end = (
+            FrontEnd(*cost_model.front_end_s(options, self.profile)) if is_named else NO_FRONT_END
+        )
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
@@ -74,7 +77,9 @@ class PoolPlan:
             add_row=log.add,
             add_gap=log.extra_gaps.append,
             fast_forward=fast_forward,
-            schedules_ahead=bool(self.profile and self.profile.asynchronous and len(self.stages) == 1),
+            schedules_ahead=bool(
+                spec.version and self.profile and self.profile.asynchronous and len(self.stages) == 1
+            ),
         )
 
     def record(self, engine: Engine) -> ReplicaRecord:

@@ -126,8 +126,11 @@ class Engine(Strict):
     name: Literal["vllm", "sglang", "tensorrt-llm", "fastertransformer"] = Field(
         "vllm", description="whose host overheads: time per iteration, and per request before the first one"
     )
-    version: str = Field(
-        "0.23.0", pattern=r"^\d+(\.\d+)*", description="of that engine; chooses its generation's overheads"
+    version: str | None = Field(
+        None,
+        pattern=r"^\d+(\.\d+)*",
+        description="of that engine: its generation's host times, front end and way of scheduling; null takes "
+        "the newest one's host times only",
     )
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
         "chunked_prefill", validate_default=True, description="who runs in each iteration"
