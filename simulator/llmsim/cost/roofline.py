@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llmsim.cost.attention import AttentionCost
-from llmsim.cost.engines import EngineProfile, engine_profile
+from llmsim.cost.engines import EngineProfile
 from llmsim.cost.lowering import Lowering
 from llmsim.cost.ops import Needs, Op, Work
 from llmsim.cost.optable import StageTable, lower
@@ -196,14 +196,17 @@ class RooflineCost:
         profile: EngineProfile | None = None,
         **_: Any,
     ) -> list[RooflineStage]:
-        """One priced stage per pipeline stage, on the host of ``profile`` (the newest vLLM). Pure query."""
-        profile, options = profile or engine_profile("vllm"), options or RooflineOptions()
-        curves = options.under(options.curves(accelerator), profile, eager=enforce_eager)
-        efficiency = options.apply(curves)
+        """One priced stage per pipeline stage. Pure query.
+
+        Without a ``profile`` kernels are as timed one by one, and the host is the accelerator file's.
+        """
+        options = options or RooflineOptions()
+        curves = options.curves(accelerator)
+        efficiency = options.apply(options.under(curves, profile, eager=enforce_eager) if profile else curves)
         low = Lowering(model, accelerator, plan, formats, efficiency, enforce_eager)
         peak = low.peak_flops_per_s
         stages = [RooflineStage(table, low, peak) for table in lower(low)]
-        if hidden_s := profile.hidden_host_s():
+        if profile and (hidden_s := profile.hidden_host_s()):
             iteration_s = options.calibrated().get("hidden_iteration_s", hidden_s[0])
             stages[0].hidden_host_s = iteration_s, hidden_s[1]
         return stages
