@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_configs import LLAMA
 
 from llmsim.files.hf_config import load_config, read_config
 from llmsim.spec.attention import Span
@@ -17,18 +18,6 @@ from llmsim.spec.model import (
     ModelShape,
     MoEFFN,
 )
-
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 512,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "vocab_size": 1000,
-    "max_position_embeddings": 4096,
-    "rms_norm_eps": 1e-5,
-}
 
 
 def read(config: dict[str, Any] | None = None, assume: str | None = None, **changes: Any) -> ModelShape:

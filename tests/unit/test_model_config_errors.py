@@ -6,22 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_configs import LLAMA
 
 from llmsim.errors import ModelConfigError
 from llmsim.files.hf_config import load_config, read_config
 from llmsim.spec.model import ModelShape
-
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 512,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "vocab_size": 1000,
-    "max_position_embeddings": 4096,
-    "rms_norm_eps": 1e-5,
-}
 
 
 def read(assume: str | None = None, **changes: Any) -> ModelShape:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from model_configs import LLAMA
+
 from llmsim.files.hf_config import read_config
 from llmsim.spec.model import Attention, ModelShape, MoEFFN, ParallelMixers, Recurrent
-
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 512,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "vocab_size": 1000,
-    "max_position_embeddings": 4096,
-    "rms_norm_eps": 1e-5,
-}
 
 
 def read(config: dict[str, Any] | None = None, **changes: Any) -> ModelShape:

@@ -64,10 +64,6 @@ class Batch:
         """Give a prefilling ``req`` room for its first ``tokens`` tokens. Changes the pool, or not."""
         return self.kv.reserve(req, tokens)
 
-    def blocks_short(self) -> int:
-        """Blocks the coming decode iteration lacks; 0 when it can go. Pure query."""
-        return max(0, self.growth.need(self.iteration) - self.kv.free_blocks)
-
     def allocate_decode(self) -> bool:
         """Take the coming decode iteration's blocks. Changes the pool, or returns False."""
         need = self.growth.need(self.iteration)

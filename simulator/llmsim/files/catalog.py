@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from os.path import isfile
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -42,7 +42,7 @@ Entry = TypeVar("Entry", bound=BaseModel)
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """PyYAML's fast parser with YAML 1.2's reading of numbers, as scenarios have it."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 add_core_schema(_Loader)

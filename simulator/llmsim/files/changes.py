@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmsim.errors import Problem, ScenarioError
-from llmsim.files.yaml_text import Document, Place, parse_yaml
+from llmsim.files.yaml_text import Document, parse_yaml
+from llmsim.spec.base import Place
 
 GOODPUT_METRICS = ("ttft", "tpot", "e2el", "itl")
 

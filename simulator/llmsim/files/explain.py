@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from llmsim.errors import Problem
 from llmsim.files.known_keys import KnownKeys, child_of, value_at
-from llmsim.files.yaml_text import Document, Place
+from llmsim.files.yaml_text import Document
 from llmsim.registry import nearest
+from llmsim.spec.base import Place
 
 _MAPPING_TYPES = {
     "model_type",

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llmsim.files.yaml_text import Place
+from llmsim.spec.base import Place
 
 
 def child_of(value: Any, item: str | int) -> tuple[str | int, Any] | None:

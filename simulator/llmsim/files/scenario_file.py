@@ -21,9 +21,10 @@ from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
 from llmsim.files.overlay_file import read_overlay
-from llmsim.files.yaml_text import Document, Place, add_core_schema, read_yaml
+from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
+from llmsim.spec.base import Place, raise_problems
 from llmsim.spec.model import ModelShape
-from llmsim.spec.scenario import Scenario, length_conflicts, parallel_conflicts, raise_problems
+from llmsim.spec.scenario import Scenario, length_conflicts, parallel_conflicts
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ def load_scenario(
     try:
         scenario = Scenario.model_validate(document.value)
         if model is not None:
-            raise_problems(_model_conflicts(scenario, model))
+            raise_problems("Scenario", _model_conflicts(scenario, model))
     except ValidationError as error:
         found = explain(error, document, Scenario)
         document.problems += [problem for problem in found if problem.where not in unreadable]

@@ -15,9 +15,7 @@ from typing import Any
 import yaml
 
 from llmsim.errors import Problem, ScenarioError
-
-Place = tuple[str | int, ...]
-"""Where a value is: keys and list indices from the top."""
+from llmsim.spec.base import Place
 
 _TAG = "tag:yaml.org,2002:"
 

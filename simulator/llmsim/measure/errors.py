@@ -23,15 +23,16 @@ def model_error(
 ) -> dict[str, dict[str, float]] | None:
     """Interval of each headline figure: ``predicted · exp(±z·σ)``, σ of the least certain replica. Pure query.
 
-    None when a replica's cost model has no known error (a user's own line or table).
+    None when a replica's cost model has no known error (a user's own line or table); a figure for which
+    one of them has none is left out.
     """
     if not replicas or any(not replica.model_spread for replica in replicas):
         return None
     found = {}
     for name in HEADLINES:
-        value = summary.get(name)
-        if value is not None:
-            spread = max(replica.model_spread[metric_class(name)] for replica in replicas)
+        value, metric = summary.get(name), metric_class(name)
+        if value is not None and all(metric in replica.model_spread for replica in replicas):
+            spread = max(replica.model_spread[metric] for replica in replicas)
             low, high = (value * exp(sign * Z * spread) for sign in (-1, 1))
             found[name] = {"low": low, "high": high, "level": LEVEL}
     return found

@@ -98,9 +98,18 @@ class PoolPlan:
             usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
-            engine=self.profile.in_words() if self.profile else "",
-            model_spread=model_spread(self.accelerator, self.profile) if self.profile else {},
+            engine=self.profile.in_words(host_only=self.spec.version is None) if self.profile else "",
+            model_spread=self._model_spread(),
         )
+
+    def _model_spread(self) -> dict[str, float]:
+        """The spreads that hold for what is modelled: those of TTFT were seen with the front end in."""
+        if self.profile is None:
+            return {}
+        spreads = model_spread(self.accelerator, self.profile)
+        if self.spec.version is not None:
+            return dict(spreads)
+        return {metric: spread for metric, spread in spreads.items() if not metric.startswith("ttft")}
 
     def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
         spec = self.spec

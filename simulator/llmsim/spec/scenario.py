@@ -9,23 +9,20 @@ from typing import Annotated, Any
 from pydantic import (
     Field,
     GetJsonSchemaHandler,
-    ValidationError,
     field_serializer,
     field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from llmsim import plugins
-from llmsim.spec.base import Strict
+from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.targets import Slo
 from llmsim.spec.workload import Workload
 from llmsim.units import Quantity
-
-Place = tuple[str | int, ...]
 
 
 class ModelRef(Strict):
@@ -111,7 +108,7 @@ class Scenario(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Scenario:
-        raise_problems(_conflicts(self))
+        raise_problems("Scenario", _conflicts(self))
         return self
 
     def engine_of(self, pool: Pool) -> Engine:
@@ -129,20 +126,6 @@ class Scenario(Strict):
             pool.model_dump() | {"engine": pool.engine and self.engine_of(pool).model_dump()}
             for pool in fleet
         ]
-
-
-def raise_problems(problems: Iterator[tuple[Place, str]]) -> None:
-    """Raise one ValidationError with every (place, message) of ``problems``; nothing when there is none."""
-    found: list[InitErrorDetails] = [
-        {
-            "type": PydanticCustomError("conflict", "{message}", {"message": message}),
-            "loc": place,
-            "input": None,
-        }
-        for place, message in problems
-    ]
-    if found:
-        raise ValidationError.from_exception_data("Scenario", found)
 
 
 def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:

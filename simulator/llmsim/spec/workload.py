@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, Field, model_validator
 
-from llmsim.spec.base import Strict
+from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.lengths import Tokens
 from llmsim.units import Quantity
 
@@ -172,16 +171,7 @@ class Workload(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> Workload:
         problems = [*_source_conflicts(self), *_length_conflicts(self), *_extent_conflicts(self)]
-        details: list[InitErrorDetails] = [
-            {
-                "type": PydanticCustomError("conflict", "{message}", {"message": message}),
-                "loc": (key,),
-                "input": None,
-            }
-            for key, message in problems
-        ]
-        if details:
-            raise ValidationError.from_exception_data("Workload", details)
+        raise_problems("Workload", (((key,), message) for key, message in problems))
         return self
 
     @property
