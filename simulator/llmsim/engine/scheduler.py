@@ -64,11 +64,11 @@ class Scheduler(ABC):
         self.waiting.append(req)
 
     def arrival_matters(self) -> bool:
-        """Whether the newest arrival could change a run of iterations under way. Pure query.
+        """Whether one more request in the queue could change a run of iterations under way. Pure query.
 
         First come, first served: not when others wait before it, and not when all seats are taken.
         """
-        return len(self.waiting) == 1 and self.has_seat()
+        return not self.waiting and self.has_seat()
 
     def has_seat(self) -> bool:
         """Whether ``max_num_seqs`` allows one more sequence. Pure query."""

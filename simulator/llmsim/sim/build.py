@@ -53,10 +53,7 @@ class PoolPlan:
             enforce_eager=spec.enforce_eager,
             profile=self.profile,
         )
-        is_named = priced and spec.version is not None
-        self.front_end = (
-            FrontEnd(*cost_model.front_end_s(options, self.profile)) if is_named else NO_FRONT_END
-        )
+        self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
@@ -77,9 +74,7 @@ class PoolPlan:
             add_row=log.add,
             add_gap=log.extra_gaps.append,
             fast_forward=fast_forward,
-            schedules_ahead=bool(
-                spec.version and self.profile and self.profile.asynchronous and len(self.stages) == 1
-            ),
+            schedules_ahead=bool(self.profile and self.profile.asynchronous and len(self.stages) == 1),
         )
 
     def record(self, engine: Engine) -> ReplicaRecord:
@@ -98,18 +93,9 @@ class PoolPlan:
             usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
-            engine=self.profile.in_words(host_only=self.spec.version is None) if self.profile else "",
-            model_spread=self._model_spread(),
+            engine=self.profile.in_words() if self.profile else "",
+            model_spread=dict(model_spread(self.accelerator, self.profile)) if self.profile else {},
         )
-
-    def _model_spread(self) -> dict[str, float]:
-        """The spreads that hold for what is modelled: those of TTFT were seen with the front end in."""
-        if self.profile is None:
-            return {}
-        spreads = model_spread(self.accelerator, self.profile)
-        if self.spec.version is not None:
-            return dict(spreads)
-        return {metric: spread for metric, spread in spreads.items() if not metric.startswith("ttft")}
 
     def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
         spec = self.spec

@@ -6,15 +6,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import repeat
 from typing import Protocol
 
-from simpy.events import Event
-
 from llmsim.engine.core import Engine
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
 from llmsim.sim.pipeline import PipelinedReplica
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd, Replica
-from llmsim.sim.routers import Destination, Router
+from llmsim.sim.routers import Router
 
 PROGRESS_EVERY = 2048
 """Requests between two reports of progress."""
@@ -101,34 +99,12 @@ class Fleet:
 
     def _offer(self, req: Request) -> None:
         self.requests.append(req)
-        destination = self.router.choose(req)
-        delay_s = destination.delay_s(req)
-        if delay_s:
-            destination.on_the_way += 1
-            self._enter_at(self.clock.now + delay_s, destination, req)
-        else:
-            self._submit(destination, req)
-        if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
-            self.progress(self.clock.now, self.num_finished, self.stream.total)
-
-    def _enter_at(self, time_s: float, destination: Destination, req: Request) -> None:
-        """``req`` leaves the front end at ``time_s``: after all completions of that moment."""
-
-        def enter(_: Event) -> None:
-            next_s = self.clock.acts_before(ARRIVAL, time_s * (1 + TIE))
-            if next_s is not None:
-                self.clock.at(next_s, ARRIVAL).callbacks.append(enter)
-                return
-            destination.on_the_way -= 1
-            self._submit(destination, req)
-
-        self.clock.at(time_s, ARRIVAL).callbacks.append(enter)
-
-    def _submit(self, destination: Destination, req: Request) -> None:
-        refusal = destination.submit(req)
+        refusal = self.router.choose(req).submit(req)
         if refusal:
             req.status, req.reason = "rejected", refusal
             self._delivered((req,))
+        if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
+            self.progress(self.clock.now, self.num_finished, self.stream.total)
 
     def _delivered(self, requests: Sequence[Request]) -> None:
         self.num_finished += len(requests)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
+from simpy.events import Event
+
 from llmsim.engine.batch import Batch
 from llmsim.engine.core import Engine
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.run import TIE, Run
-from llmsim.sim.clock import COMPLETION, Alarm, Clock
+from llmsim.sim.clock import ARRIVAL, COMPLETION, Alarm, Clock
 from llmsim.sim.replica import NO_FRONT_END, Delivered, FrontEnd, Replica
 
 LOOK_AHEAD = 32
@@ -66,6 +68,20 @@ class PipelinedReplica(Replica):
             if boundary_s < self._alarm.time_s:
                 self._take_back(boundary_s)
                 self._alarm = self.clock.move(self._alarm, max(boundary_s, now_s), COMPLETION)
+
+    def _expect(self, enters_s: float, matters: bool) -> None:
+        """See :class:`Replica`. What is in flight by then is not known yet, so that moment has its own event."""
+        if enters_s > self.clock.now:
+            self.clock.at(enters_s, ARRIVAL).callbacks.append(self._entered)
+        elif matters:
+            self.wake()
+
+    def _entered(self, _: Event) -> None:
+        """A request has left the front end."""
+        matters = self.is_idle or self.engine.scheduler.arrival_matters()
+        self.engine.let_in(self.clock.now)
+        if matters:
+            self.wake()
 
     def settle(self) -> None:
         """The simulation stops now: keep the passes that have left the last stage, forget the rest."""

@@ -14,6 +14,7 @@ from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet
+from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.sim.routers import RoundRobin, Router
 from llmsim.spec.base import Strict
 
@@ -62,6 +63,7 @@ def make_engine(
     limits: Limits | None = None,
     stages: Sequence[StageCost] = (A_LINE,),
     fast_forward: bool = True,
+    schedules_ahead: bool = False,
 ) -> Engine:
     """One engine. ``scheduler`` and ``kv_cache`` are classes, or functions with their arguments."""
     limits = limits or Limits(max_model_len=num_kv_tokens)
@@ -74,6 +76,7 @@ def make_engine(
         add_row=log.add,
         add_gap=log.extra_gaps.append,
         fast_forward=fast_forward,
+        schedules_ahead=schedules_ahead,
     )
 
 
@@ -85,11 +88,12 @@ def play(
     router: type[Router] = RoundRobin,
     router_options: Strict | None = None,
     max_concurrency: int | None = None,
+    front_end: FrontEnd = NO_FRONT_END,
     until_s: float | None = None,
 ) -> RunRecord:
     """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``."""
     clock = Clock()
-    fleet = Fleet(clock, engines, RequestList(requests, max_concurrency))
+    fleet = Fleet(clock, engines, RequestList(requests, max_concurrency), [front_end] * len(engines))
     fleet.open(router(fleet.replicas, router_options))
     clock.run_all(until_s)
     fleet.close()

@@ -9,19 +9,13 @@ from typing import Protocol
 
 from llmsim.engine.kv.base import NoOptions
 from llmsim.engine.request import Request
+from llmsim.sim.clock import ARRIVAL
 from llmsim.sim.replica import Replica
 from llmsim.spec.base import Strict
 
 
 class Destination(Protocol):
     """Where a request can be sent."""
-
-    on_the_way: int
-    """Requests sent there that its engine does not see yet."""
-
-    def delay_s(self, req: Request) -> float:
-        """Seconds until ``req`` gets there."""
-        ...
 
     def submit(self, req: Request) -> str:
         """Take ``req`` in, or say why it can never run there; empty when it is in."""
@@ -72,7 +66,6 @@ class CentralQueue(Router):
 
     def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
         super().__init__(replicas, options)
-        self.on_the_way = 0
         shared = _SharedQueue(self._head_changed)
         for replica in replicas:
             replica.engine.scheduler.waiting = shared
@@ -81,15 +74,23 @@ class CentralQueue(Router):
         """See :class:`Router`."""
         return self
 
-    def delay_s(self, req: Request) -> float:
-        """The first replica's front end stands for that of the queue."""
-        return self.replicas[0].delay_s(req)
-
     def submit(self, req: Request) -> str:
-        """``req`` joins the queue of all: an empty replica, or whoever is first at a boundary, takes it."""
+        """``req`` joins the queue of all, behind the front end: the first replica's stands for it."""
         refusals = [replica.engine.refusal(req) for replica in self.replicas]
         if "" not in refusals:
             return refusals[0]
+        first = self.replicas[0]
+        delay_s = first.front_end.delay_s(req)
+        if delay_s:
+            entered = first.clock.at(first.clock.now + delay_s, ARRIVAL)
+            entered.callbacks.append(lambda _: self._enter(req, refusals))
+        else:
+            self._enter(req, refusals)
+        return ""
+
+    def _enter(self, req: Request, refusals: Sequence[str]) -> None:
+        """An empty replica, or whoever is first at a boundary, takes ``req``."""
+        matters = [r.is_idle or r.engine.scheduler.arrival_matters() for r in self.replicas]
         self.replicas[0].engine.scheduler.submit(req)
         able = [replica for replica, refusal in zip(self.replicas, refusals, strict=True) if not refusal]
         # An empty replica takes it at once, unless its policy waits for more.
@@ -98,10 +99,9 @@ class CentralQueue(Router):
         if empty:
             empty.wake()
         else:
-            for replica in self.replicas:
-                if replica.is_idle or replica.engine.scheduler.arrival_matters():
+            for replica, told in zip(self.replicas, matters, strict=True):
+                if told:
                     replica.wake()
-        return ""
 
     def _head_changed(self) -> None:
         """Replicas that had no room for the old head of the queue may have room for the new one."""

@@ -129,8 +129,7 @@ class Engine(Strict):
     version: str | None = Field(
         None,
         pattern=r"^\d+(\.\d+)*",
-        description="of that engine: its generation's host times, front end and way of scheduling; null takes "
-        "the newest one's host times only",
+        description="of that engine: its generation's host times, front end and way of scheduling; null is the newest",
     )
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
         "chunked_prefill", validate_default=True, description="who runs in each iteration"
