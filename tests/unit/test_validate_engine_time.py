@@ -60,7 +60,8 @@ def served(
                 fast_forward=fast_forward, schedules_ahead=ahead,
             )
         )  # fmt: skip
-    fleet = Fleet(clock, engines, RequestList(requests, users), [front_end] * replicas)
+    fleet = Fleet(clock, RequestList(requests, users))
+    fleet.replicas += [fleet.add(engine, front_end) for engine in engines]
     fleet.open(LeastRequests(fleet.replicas))
     clock.run_all()
     fleet.close()

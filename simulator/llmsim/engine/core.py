@@ -84,7 +84,7 @@ class Engine:
     def refusal(self, req: Request) -> str:
         """Why ``req`` can never run here; empty when it can. Pure query."""
         kv = self.kv
-        tokens = req.input_tokens + req.output_tokens
+        tokens = req.input_tokens + req.stop_at
         if tokens > kv.max_model_len:
             return "longer than max_model_len"
         return "" if tokens <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
@@ -186,7 +186,7 @@ class Engine:
         delivered = self.scheduler.finish(batch, done, end_s) if done else done
         for req in delivered:
             req.finish_s = end_s
-            req.status = "completed"
+            req.status = "completed" if req.stop_at == req.output_tokens else "waiting"
         width = run.kv_growth
         self._add_row(
             (
@@ -211,6 +211,17 @@ class Engine:
             )
         )
         return delivered
+
+    def evacuate(self) -> list[tuple[Request, int]]:
+        """Every request leaves: those that run first, then those that wait. Changes batches, pool and queue.
+
+        Returns:
+            Each with the tokens it had in the KV cache; what it has to compute elsewhere is up to date.
+        """
+        gone = [entry for batch in self.batches for entry in batch.evacuate()]
+        coming = [req for _, _, req in sorted(self.incoming)]
+        self.incoming.clear()
+        return gone + [(req, 0) for req in (*self.scheduler.withdraw(), *coming)]
 
     def close(self) -> None:
         """The simulation is over: write down how far the running sequences have come."""
@@ -241,5 +252,5 @@ class Engine:
         elif req.last_token_s == req.last_token_s:  # preempted after a token: a gap of its own
             self._add_gap((now_s - req.last_token_s, 1))
         batch.start_decoding(req, now_s, max(req.kv_tokens, padded_to))
-        if req.generated == req.output_tokens:
+        if req.generated == req.stop_at:
             done.append(req)

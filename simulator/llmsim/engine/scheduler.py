@@ -63,6 +63,12 @@ class Scheduler(ABC):
         """``req`` has arrived."""
         self.waiting.append(req)
 
+    def withdraw(self) -> list[Request]:
+        """All waiting requests leave, in the order of the queue."""
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        return waiting
+
     def arrival_matters(self) -> bool:
         """Whether one more request in the queue could change a run of iterations under way. Pure query.
 

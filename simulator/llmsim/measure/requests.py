@@ -36,7 +36,7 @@ class RequestTable:
     """One entry per request offered, in order of arrival. Columns have shape (num_requests,).
 
     Attributes:
-        id, input_tokens, cached_tokens, output_tokens, replica, preemptions: As in ``Request``.
+        id, input_tokens, cached_tokens, output_tokens, replica, preemptions, moves: As in ``Request``.
         arrival_s, scheduled_s, first_token_s, finish_s: As in ``Request``; nan where it never happened.
         class_names: Names of the classes, sorted; ``class_index`` holds positions in it.
         status: Positions in ``STATUSES``.
@@ -53,6 +53,7 @@ class RequestTable:
     output_tokens: Ints
     replica: Ints
     preemptions: Ints
+    moves: Ints
     class_names: tuple[str, ...]
     class_index: npt.NDArray[np.int16]
     status: npt.NDArray[np.int16]
@@ -68,7 +69,15 @@ class RequestTable:
         }
         counts = {
             name: _column(requests, name, np.int32)
-            for name in ("id", "input_tokens", "cached_tokens", "output_tokens", "replica", "preemptions")
+            for name in (
+                "id",
+                "input_tokens",
+                "cached_tokens",
+                "output_tokens",
+                "replica",
+                "preemptions",
+                "moves",
+            )
         }
         return cls(
             **times,

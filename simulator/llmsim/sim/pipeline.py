@@ -84,7 +84,7 @@ class PipelinedReplica(Replica):
             self.wake()
 
     def settle(self) -> None:
-        """The simulation stops now: keep the passes that have left the last stage, forget the rest."""
+        """It goes no further: keep the passes that have left the last stage, forget the rest."""
         self._finish_passes()
         self._passes.clear()
         self.engine.close()
@@ -180,10 +180,10 @@ class PipelinedReplica(Replica):
 
     def _finish_passes(self) -> None:
         """Complete, in order, the passes that have left the last stage by now."""
-        now_s = self.clock.now
+        moment_s = self.clock.now * (1 + TIE)
         done = 0
         for one in self._passes:
-            if one.end_s > now_s:
+            if one.end_s > moment_s:
                 break
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)

@@ -93,7 +93,8 @@ def play(
 ) -> RunRecord:
     """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``."""
     clock = Clock()
-    fleet = Fleet(clock, engines, RequestList(requests, max_concurrency), [front_end] * len(engines))
+    fleet = Fleet(clock, RequestList(requests, max_concurrency))
+    fleet.replicas += [fleet.add(engine, front_end) for engine in engines]
     fleet.open(router(fleet.replicas, router_options))
     clock.run_all(until_s)
     fleet.close()

@@ -107,13 +107,23 @@ class Replica:
             self._alarm = self.clock.move(self._alarm, max(run.end_s, self.clock.now), COMPLETION)
 
     def settle(self) -> None:
-        """The simulation stops now: keep the iterations done so far, forget the rest."""
+        """It goes no further: keep the iterations done so far, forget the rest."""
         if self._run is not None:
             self._run.cut(self._run.iterations_before(self.clock.now))
             if self._run.iterations:
                 self.engine.complete(self._run)
             self._run = None
         self.engine.close()
+
+    def stop(self) -> list[tuple[Request, int]]:
+        """It is gone, in the middle of whatever it does: an iteration under way is lost, nothing of it fires again.
+
+        Returns:
+            Its requests, each with the tokens it had in the KV cache.
+        """
+        self.settle()
+        self._alarm.callbacks = []
+        return self.engine.evacuate()
 
     def _serve(self) -> Generator[Alarm, None, None]:
         clock, engine = self.clock, self.engine

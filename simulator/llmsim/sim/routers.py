@@ -26,7 +26,7 @@ class Router(ABC):
     """Sends each arriving request somewhere.
 
     Args:
-        replicas: All replicas of the fleet, in order.
+        replicas: The replicas that take requests, in order; the list changes with the fleet.
         options: What the scenario says beside ``kind``.
     """
 
@@ -37,7 +37,13 @@ class Router(ABC):
 
     @abstractmethod
     def choose(self, req: Request) -> Destination:
-        """Where ``req``, which has just arrived, goes."""
+        """Where ``req``, which has just arrived, goes. There is at least one replica."""
+
+    def joined(self, replica: Replica) -> None:  # noqa: B027 (not every router keeps something per replica)
+        """``replica`` is in ``replicas`` from now on."""
+
+    def left(self, replica: Replica) -> None:  # noqa: B027 (see joined)
+        """``replica`` is no longer in ``replicas``."""
 
 
 class RoundRobin(Router):
@@ -47,8 +53,8 @@ class RoundRobin(Router):
 
     def choose(self, req: Request) -> Destination:
         """See :class:`Router`."""
-        replica = self.replicas[self._next]
-        self._next = (self._next + 1) % len(self.replicas)
+        replica = self.replicas[self._next % len(self.replicas)]
+        self._next += 1
         return replica
 
 
@@ -66,9 +72,19 @@ class CentralQueue(Router):
 
     def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
         super().__init__(replicas, options)
-        shared = _SharedQueue(self._head_changed)
+        self._queue = _SharedQueue(self._head_changed)
         for replica in replicas:
-            replica.engine.scheduler.waiting = shared
+            self.joined(replica)
+
+    def joined(self, replica: Replica) -> None:
+        """See :class:`Router`. It takes from the queue like the others."""
+        replica.engine.scheduler.waiting = self._queue
+        if self._queue:
+            replica.wake()
+
+    def left(self, replica: Replica) -> None:
+        """See :class:`Router`. What waits, waits for the others."""
+        replica.engine.scheduler.waiting = deque()
 
     def choose(self, req: Request) -> Destination:
         """See :class:`Router`."""

@@ -34,8 +34,10 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     log = StepLog()
     stream = open_stream(scenario.workload, scenario.simulation.seed, loaded.base_dir)
     parts = build_fleet(loaded, log)
-    fleet = Fleet(clock, parts.engines, stream, parts.front_ends)
+    fleet = Fleet(clock, stream)
     fleet.progress = progress
+    for engine, front_end in zip(parts.engines, parts.front_ends, strict=True):
+        fleet.replicas.append(fleet.add(engine, front_end))
     router_class = plugins.ROUTERS.get(scenario.router.kind)
     options = options_of(router_class, scenario.router)
     with _undisturbed(clock):
