@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmsim import plugins
-from llmsim.spec.base import Strict
+from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.policy import Policy, PolicyRef
+from llmsim.spec.spot import Spot
 from llmsim.units import Quantity
 
 __all__ = ["MOST_REPLICAS", "Engine", "Policy", "PolicyRef", "Pool", "PositiveInt"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
+Watts = Annotated[float, Quantity("W"), Field(ge=0, le=1e6)]
 
 MOST_REPLICAS = 10_000
 """Each replica is a process of the simulation; no fleet needs more."""
@@ -89,7 +91,13 @@ class Pool(Strict):
     """Identical replicas."""
 
     name: str = Field("main", min_length=1, description="what the report calls it")
-    accelerator: str = Field(description="a name of `llmsim list accelerators`")
+    accelerator: str = Field(
+        "", description="a name of `llmsim list accelerators`; an `instance` says it too"
+    )
+    instance: str | None = Field(
+        None,
+        description="a name of `llmsim list instances`: accelerator and price; whole instances are paid for",
+    )
     replicas: PositiveInt = Field(1, le=MOST_REPLICAS, description="how many copies of the model serve")
     tensor_parallel_size: PositiveInt = Field(1, le=1024, description="devices that share each layer")
     pipeline_parallel_size: PositiveInt = Field(1, description="stages the layers are divided into")
@@ -100,5 +108,20 @@ class Pool(Strict):
     )
     engine: Engine | None = Field(None, description="engine keys that differ from the scenario's own")
     usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | None = Field(
-        None, description="price of one accelerator; null is the catalogue's"
+        None, description="price of one accelerator; null is the instance's, else the catalogue's"
     )
+    idle_power: Watts | None = Field(
+        None, description="draw of one accelerator with nothing to do; null is the catalogue's"
+    )
+    load_power: Watts | None = Field(
+        None, description="draw of one accelerator at work; null is its peak power in the catalogue"
+    )
+    spot: Spot | None = Field(
+        None, description="interruptible capacity: its availability, notice and price; null is on demand"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_device(self) -> Pool:
+        if not self.accelerator and self.instance is None:
+            raise_problems("Pool", [(("accelerator",), "required, but missing (or `instance`)")])
+        return self

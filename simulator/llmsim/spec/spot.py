@@ -49,6 +49,12 @@ class PriceTrace(Strict):
     accelerators: Annotated[int, Field(gt=0)] | None = Field(
         None, description="accelerators that price buys; null is those of the pool's instance, else one"
     )
+    start_s: Annotated[float, Quantity("s"), Field(ge=0)] = Field(
+        0.0, description="where in the price's own time the run begins"
+    )
+    time_scale: float = Field(
+        1.0, ge=LEAST_SCALE, le=MOST_SCALE, description="stretches the price's time, as the trace's"
+    )
 
 
 class _AnyPolicy:
