@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from llmsim.errors import CatalogError, Problem, ScenarioError, UserError
-from llmsim.files import catalog
+from llmsim.files import capacity, catalog
 from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
@@ -121,6 +121,8 @@ def _make_paths_absolute(value: dict[str, Any], base_dir: Path) -> None:
     for _, cost_model in _cost_models(value):
         for key in COST_FILES:
             _make_absolute(cost_model, key, base_dir)
+    for mapping in capacity.files(value):
+        _make_absolute(mapping, "trace", base_dir)
 
 
 def _cost_models(value: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -153,6 +155,8 @@ def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
         )
         if isinstance(name, str):
             _look_up(place, document, catalog.accelerator, name)
+    for at, look_at_pool, pool in capacity.lookups(document.value):
+        _look_up(at, document, look_at_pool, pool)
     for at, cost_model in _cost_models(document.value):
         for key, look_at in COST_FILES.items():
             if isinstance(cost_model.get(key), str):
@@ -249,6 +253,8 @@ def scenario_sha256(scenario: Scenario) -> str:
     data["model"]["path"] = _content(data["model"]["path"])
     for key in ("trace", "profile"):
         data["workload"][key] = _content(data["workload"][key])
+    for mapping in capacity.files(data):
+        mapping["trace"] = _content(mapping["trace"])
     for _, cost_model in _cost_models(data):
         for key in COST_FILES.keys() & cost_model.keys():
             cost_model[key] = _content(cost_model[key])

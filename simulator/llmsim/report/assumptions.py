@@ -10,7 +10,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, RunRecord
 from llmsim.report.facts import Fact
 from llmsim.report.format import dollars, figures
-from llmsim.spec.hardware import Accelerator
+from llmsim.spec.hardware import Cited
 from llmsim.spec.model import ModelShape
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Pool
@@ -94,7 +94,7 @@ def _accelerator(replica: ReplicaRecord) -> Fact:
     return Fact("Accelerator", f"{memory}{compute}", _citation(device, "memory_bytes_per_s"))
 
 
-def _citation(device: Accelerator, field: str) -> str:
+def _citation(device: Cited, field: str) -> str:
     cited = device.sources().get(field)
     return "" if cited is None else cited.citation + (" (unverified)" if cited.unverified else "")
 
@@ -103,7 +103,9 @@ def _price(replica: ReplicaRecord, pool: Pool) -> Fact:
     if replica.usd_per_hour is None:
         return Fact("Price", "unknown", "give the pool usd_per_hour to have costs")
     source = "the pool's usd_per_hour"
-    if pool.usd_per_hour is None:
+    if pool.usd_per_hour is None and pool.instance is not None:
+        source = _citation(catalog.instance(pool.instance), "usd_per_hour")
+    elif pool.usd_per_hour is None:
         source = _citation(catalog.accelerator(replica.accelerator), "usd_per_hour")
     each = replica.usd_per_hour / replica.num_accelerators
     return Fact("Price", f"{dollars(each)} an hour for each accelerator", source)

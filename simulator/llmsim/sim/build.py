@@ -15,6 +15,7 @@ from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.errors import DoesNotFitError, Problem, ScenarioError
 from llmsim.files import catalog
+from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
@@ -79,9 +80,6 @@ class PoolPlan:
 
     def record(self, engine: Engine) -> ReplicaRecord:
         """``engine`` as the report wants to know it."""
-        hourly = self.pool.usd_per_hour
-        if hourly is None:
-            hourly = self.accelerator.usd_per_hour
         return ReplicaRecord(
             index=engine.index,
             pool=self.pool.name,
@@ -90,12 +88,21 @@ class PoolPlan:
             num_kv_blocks=engine.kv.num_blocks,
             block_size=engine.kv.block_size,
             stages=self.stages,
-            usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
+            usd_per_hour=self._usd_per_hour(),
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
             engine=self.profile.in_words() if self.profile else "",
             model_spread=dict(model_spread(self.accelerator, self.profile)) if self.profile else {},
+            idle_w=self.pool.idle_power,
+            load_w=self.pool.load_power,
         )
+
+    def _usd_per_hour(self) -> float | None:
+        """Price of one replica on demand; of a pool's whole instances, its part."""
+        prices, used = pool_prices(self.pool), self.plan.num_devices * self.pool.replicas
+        if prices.on_demand is None:
+            return None
+        return prices.on_demand.at(0.0) * self.plan.num_devices * (prices.billed(used) / used)
 
     def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
         spec = self.spec

@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 
 from llmsim import plugins
 from llmsim.spec.base import Place, Strict, raise_problems
+from llmsim.spec.energy import Energy
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.targets import Slo
@@ -92,6 +93,7 @@ class Scenario(Strict):
         "round_robin", validate_default=True, description="which replica a request goes to"
     )
     slo: Slo = Field(default_factory=Slo, description="latency targets")
+    energy: Energy = Field(default_factory=Energy, description="what the site adds: PUE and carbon intensity")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
 
     @field_validator("model", mode="before")
