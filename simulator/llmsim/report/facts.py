@@ -90,7 +90,11 @@ def request_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
 def _class_fact(name: str, of_class: Mapping[str, Any]) -> Fact:
     served = f"{of_class['completed']:,} of {of_class['offered']:,} completed"
     attained = f"{percent(of_class['slo_attainment'])} meet their targets"
-    return Fact(f"Class {name}", f"{served}, {attained}; TTFT P99 {milliseconds(of_class['p99_ttft_ms'])}")
+    value = f"{served}, {attained}; TTFT P99 {milliseconds(of_class['p99_ttft_ms'])}"
+    if of_class.get("cost_usd") is not None:
+        each = dollars(of_class["usd_per_million_output_tokens"])
+        value += f"; {dollars(of_class['cost_usd'])}, {each} per million output tokens"
+    return Fact(f"Class {name}", value)
 
 
 def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
@@ -142,6 +146,10 @@ def _cost(summary: Mapping[str, Any]) -> list[Fact]:
         each += f", {dollars(good)} per million of requests within targets"
     held = f"{seconds(summary['accelerator_seconds'])} of accelerator time"
     facts = [Fact("Cost", f"{dollars(summary['cost_usd'])}, {each}; {held}")]
+    pools = summary.get("cost_by_pool") or {}
+    for name, pool in pools.items() if len(pools) > 1 else ():
+        held = f"{seconds(pool['accelerator_seconds'])} of accelerator time"
+        facts.append(Fact(f"Cost of {name}", f"{dollars(pool['cost_usd'])}; {held}"))
     if summary.get("saving") is not None:
         hourly, full = dollars(summary["usd_per_hour"]), dollars(summary["on_demand_usd"])
         saved = f"{hourly} an hour; {full} on demand, so {percent(summary['saving'])} saved"
@@ -160,7 +168,7 @@ def _energy(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
     value, source = f"at most {energy(summary['energy_j'])}", "a busy accelerator is taken to draw its TDP"
     if is_given:
         value, source = energy(summary["energy_j"]), "the pool's idle_power and load_power"
-    facts = [Fact("Energy", f"{value} by the accelerators", source)]
+    facts = [Fact("Energy", value, source)]
     site = []
     if summary.get("facility_energy_j") is not None:
         site.append(f"{energy(summary['facility_energy_j'])} by the facility")

@@ -104,7 +104,7 @@ def change_events(rows: list[Change]) -> list[CapacityEvent]:
             problems.append(Problem(row.where, f"'{row.instance}' is added, but it is there already"))
         elif row.kind == "remove" and row.instance not in held:
             problems.append(Problem(row.where, f"'{row.instance}' is removed, but it is not there"))
-        held = held | {row.instance} if row.kind == "add" else held - {row.instance}
+        (held.add if row.kind == "add" else held.discard)(row.instance)
     raise_all([*problems, *_backwards(rows)])
     return [CapacityEvent(row.time_s, row.kind, row.zone, row.instance) for row in rows]
 
