@@ -221,7 +221,7 @@ class Engine:
         gone = [entry for batch in self.batches for entry in batch.evacuate()]
         coming = [req for _, _, req in sorted(self.incoming)]
         self.incoming.clear()
-        return gone + [(req, 0) for req in (*self.scheduler.withdraw(), *coming)]
+        return gone + [(req, 0) for req in (*self.scheduler.evacuate(), *coming)]
 
     def close(self) -> None:
         """The simulation is over: write down how far the running sequences have come."""

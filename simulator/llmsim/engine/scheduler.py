@@ -63,7 +63,7 @@ class Scheduler(ABC):
         """``req`` has arrived."""
         self.waiting.append(req)
 
-    def withdraw(self) -> list[Request]:
+    def evacuate(self) -> list[Request]:
         """All waiting requests leave, in the order of the queue."""
         waiting = list(self.waiting)
         self.waiting.clear()
