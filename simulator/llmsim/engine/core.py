@@ -53,6 +53,8 @@ class Engine:
         self.incoming: deque[tuple[float, Request]] = deque()
         """Requests with their times that arrived during an iteration whose successor was planned already."""
         self._last_start_s = 0.0
+        self.num_generated = 0
+        """Tokens generated in the runs completed so far."""
         self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
         self._add_row = add_row
         self._add_gap = add_gap
@@ -77,6 +79,19 @@ class Engine:
         else:
             self.scheduler.submit(req)
         return ""
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests here that do not run. Pure query."""
+        return len(self.incoming) + len(self.scheduler.waiting)
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here."""
+        for arrival in self.incoming:
+            if arrival[1] is req:
+                self.incoming.remove(arrival)
+                return True
+        return self.scheduler.withdraw(req)
 
     def arrival_matters(self) -> bool:
         """Whether the newest arrival could change a run of iterations under way. Pure query."""
@@ -166,6 +181,7 @@ class Engine:
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:
             decoding = batch.num_decoding
+            self.num_generated += decoding * count
             lag_s = run.start_s - batch.last_token_s
             aligned = decoding - self._late_first_gaps(run) if batch.joined_later else decoding
             done = batch.advance(count, end_s)
@@ -232,6 +248,7 @@ class Engine:
         del batch.prefilling[req]
         req.kv_tokens = req.prefill_target
         req.generated += 1
+        self.num_generated += 1
         if req.first_token_s != req.first_token_s:
             req.first_token_s = now_s
         elif req.last_token_s == req.last_token_s:  # preempted after a token: a gap of its own

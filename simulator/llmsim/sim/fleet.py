@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Protocol
-
-from simpy.events import Event
 
 from llmsim.engine.core import Engine
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
+from llmsim.sim.door import Door
+from llmsim.sim.limited_door import LimitedDoor
 from llmsim.sim.pipeline import PipelinedReplica
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd, Replica
-from llmsim.sim.routers import Destination, Router
+from llmsim.sim.routers.base import Destination, Router
+from llmsim.spec.admission import Admission
 
 PROGRESS_EVERY = 2048
 """Requests between two reports of progress."""
+
+NO_LIMITS = Admission()
 
 Progress = Callable[[float, int, int | None], None]
 
@@ -65,9 +68,13 @@ class Fleet:
         self.progress: Progress | None = None
         self._next_user: Callable[[], None] | None = None
 
-    def open(self, router: Router) -> None:
-        """Let the users in."""
-        self.router = router
+    def open(self, routers: Mapping[str, Router], admission: Admission = NO_LIMITS, seed: int = 0) -> None:
+        """Let the users in: to each model's router, within the limits at the door."""
+        self.door = (
+            LimitedDoor(routers, self._send, self.clock, admission, seed, self._turned_away)
+            if admission.has_limits
+            else Door(routers, self._send)
+        )
         if self.stream.max_concurrency is None:
             self.clock.process(self._open_loop())
         else:
@@ -101,36 +108,44 @@ class Fleet:
 
     def _offer(self, req: Request) -> None:
         self.requests.append(req)
-        destination = self.router.choose(req)
+        self.door.arrive(req)
+        if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
+            self.progress(self.clock.now, self.num_finished, self.stream.total)
+
+    def _send(self, destination: Destination, req: Request) -> None:
         delay_s = destination.delay_s(req)
         if delay_s:
             destination.on_the_way += 1
             self._enter_at(self.clock.now + delay_s, destination, req)
         else:
             self._submit(destination, req)
-        if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
-            self.progress(self.clock.now, self.num_finished, self.stream.total)
 
     def _enter_at(self, time_s: float, destination: Destination, req: Request) -> None:
         """``req`` leaves the front end at ``time_s``: after all completions of that moment."""
 
-        def enter(_: Event) -> None:
-            next_s = self.clock.acts_before(ARRIVAL, time_s * (1 + TIE))
-            if next_s is not None:
-                self.clock.at(next_s, ARRIVAL).callbacks.append(enter)
-                return
+        def enter() -> None:
             destination.on_the_way -= 1
             self._submit(destination, req)
 
-        self.clock.at(time_s, ARRIVAL).callbacks.append(enter)
+        self.clock.call(time_s, ARRIVAL, enter)
 
     def _submit(self, destination: Destination, req: Request) -> None:
         refusal = destination.submit(req)
         if refusal:
             req.status, req.reason = "rejected", refusal
-            self._delivered((req,))
+            self.door.refused(req, destination)
+            self._ended((req,))
+
+    def _turned_away(self, req: Request) -> None:
+        self._ended((req,))
 
     def _delivered(self, requests: Sequence[Request]) -> None:
+        """``requests``, all of one replica, are with their users."""
+        if self.door.watches:
+            self.door.gone(requests, self.replicas[requests[0].replica])
+        self._ended(requests)
+
+    def _ended(self, requests: Sequence[Request]) -> None:
         self.num_finished += len(requests)
         if self._next_user:
             for _ in requests:

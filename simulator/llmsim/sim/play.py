@@ -13,8 +13,9 @@ from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
 from llmsim.sim.clock import Clock
-from llmsim.sim.fleet import Fleet
-from llmsim.sim.routers import RoundRobin, Router
+from llmsim.sim.fleet import NO_LIMITS, Fleet
+from llmsim.sim.routers import RoundRobin, Router, Setting
+from llmsim.spec.admission import Admission
 from llmsim.spec.base import Strict
 
 A_LINE = LinearCost(
@@ -84,13 +85,15 @@ def play(
     *,
     router: type[Router] = RoundRobin,
     router_options: Strict | None = None,
+    admission: Admission = NO_LIMITS,
+    seed: int = 0,
     max_concurrency: int | None = None,
     until_s: float | None = None,
 ) -> RunRecord:
-    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``."""
+    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``; ``seed`` is the router's."""
     clock = Clock()
     fleet = Fleet(clock, engines, RequestList(requests, max_concurrency))
-    fleet.open(router(fleet.replicas, router_options))
+    fleet.open({"": router(fleet.replicas, router_options, Setting(clock, seed))}, admission, seed)
     clock.run_all(until_s)
     fleet.close()
     replicas = [

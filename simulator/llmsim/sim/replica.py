@@ -48,6 +48,9 @@ class Replica:
         self.engine = engine
         self.front_end = front_end
         self._delivered = delivered
+        self.pool = "main"
+        self.model = ""
+        """What it serves: a request's ``model``."""
         self.on_the_way = 0
         """Requests in the front end."""
         self._run: Run | None = None
@@ -59,6 +62,19 @@ class Replica:
     def num_requests(self) -> int:
         """Requests here: in the front end, waiting or running. Pure query."""
         return self.engine.num_requests + self.on_the_way
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests here that do not run: in the front end, or in the queue. Pure query."""
+        return self.engine.num_waiting + self.on_the_way
+
+    @property
+    def num_generated(self) -> int:
+        """Tokens generated so far, those of the run under way included. Pure query."""
+        run, tokens = self._run, self.engine.num_generated
+        if run is not None and run.plan.decodes:
+            tokens += run.iterations_before(self.clock.now * (1 + TIE)) * run.batch.num_decoding
+        return tokens
 
     @property
     def is_idle(self) -> bool:
@@ -75,6 +91,13 @@ class Replica:
         if not refusal and (self.is_idle or self.engine.arrival_matters()):
             self.wake()
         return refusal
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not in the queue yet."""
+        if not self.engine.withdraw(req):
+            return False
+        self.wake()
+        return True
 
     def wake(self) -> None:
         """Something has changed: decide anew at the next iteration boundary, or now when idle."""

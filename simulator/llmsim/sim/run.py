@@ -15,6 +15,7 @@ from llmsim.measure.records import RunRecord, StepLog
 from llmsim.sim.build import build_fleet, options_of
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet, Progress
+from llmsim.sim.routers import Setting
 from llmsim.workload.stream import open_stream
 
 
@@ -39,7 +40,8 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     router_class = plugins.ROUTERS.get(scenario.router.kind)
     options = options_of(router_class, scenario.router)
     with _undisturbed(clock):
-        fleet.open(router_class(fleet.replicas, options))
+        setting = Setting(clock, scenario.simulation.seed)
+        fleet.open({"": router_class(fleet.replicas, options, setting)}, scenario.admission, setting.seed)
         clock.run_all(scenario.simulation.max_duration_s)
         fleet.close()
     record = RunRecord(

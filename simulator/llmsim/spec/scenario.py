@@ -17,6 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from llmsim import plugins
+from llmsim.spec.admission import Admission
 from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
@@ -91,6 +92,9 @@ class Scenario(Strict):
     router: Annotated[PolicyRef, Policy(plugins.ROUTERS)] = Field(
         "round_robin", validate_default=True, description="which replica a request goes to"
     )
+    admission: Admission = Field(
+        default_factory=Admission, description="limits at the front door, and retries"
+    )
     slo: Slo = Field(default_factory=Slo, description="latency targets")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
 
@@ -140,6 +144,7 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
     yield from _engine_conflicts(scenario.engine, ("engine",))
+    yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)

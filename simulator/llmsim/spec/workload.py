@@ -137,6 +137,11 @@ class Workload(Strict):
         None, description="how lengths are taken from the trace; in its order by default"
     )
     num_requests: PositiveInt | None = Field(None, le=MAX_REQUESTS, description="requests offered in all")
+    num_sessions: PositiveInt | None = Field(
+        None,
+        le=MAX_REQUESTS,
+        description="sessions that the requests belong to, each to any of them; null is none but a trace's own",
+    )
     duration_s: Seconds | None = Field(None, description="requests arrive before this time")
     trace: str | None = Field(
         None,
@@ -173,6 +178,11 @@ class Workload(Strict):
         problems = [*_source_conflicts(self), *_length_conflicts(self), *_extent_conflicts(self)]
         raise_problems("Workload", (((key,), message) for key, message in problems))
         return self
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Attributes that the requests have by the workload's own keys, a trace's left out."""
+        return frozenset() if self.num_sessions is None else frozenset({"session_id"})
 
     @property
     def has_row_lengths(self) -> bool:

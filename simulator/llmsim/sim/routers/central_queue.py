@@ -1,85 +1,50 @@
-"""Routers: which replica a request goes to."""
+"""One queue in front of all replicas."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from llmsim.engine.kv.base import NoOptions
 from llmsim.engine.request import Request
 from llmsim.sim.replica import Replica
-from llmsim.spec.base import Strict
+from llmsim.sim.routers.base import Destination, Router, Setting
+from llmsim.spec.base import Place, Strict
 
-
-class Destination(Protocol):
-    """Where a request can be sent."""
-
-    on_the_way: int
-    """Requests sent there that its engine does not see yet."""
-
-    def delay_s(self, req: Request) -> float:
-        """Seconds until ``req`` gets there."""
-        ...
-
-    def submit(self, req: Request) -> str:
-        """Take ``req`` in, or say why it can never run there; empty when it is in."""
-        ...
-
-
-class Router(ABC):
-    """Sends each arriving request somewhere.
-
-    Args:
-        replicas: All replicas of the fleet, in order.
-        options: What the scenario says beside ``kind``.
-    """
-
-    Options: type[Strict] = NoOptions
-
-    def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
-        self.replicas = replicas
-
-    @abstractmethod
-    def choose(self, req: Request) -> Destination:
-        """Where ``req``, which has just arrived, goes."""
-
-
-class RoundRobin(Router):
-    """Each replica in turn."""
-
-    _next = 0
-
-    def choose(self, req: Request) -> Destination:
-        """See :class:`Router`."""
-        replica = self.replicas[self._next]
-        self._next = (self._next + 1) % len(self.replicas)
-        return replica
-
-
-class LeastRequests(Router):
-    """The replica with the fewest requests, waiting or running; the first of equals."""
-
-    def choose(self, req: Request) -> Destination:
-        """See :class:`Router`."""
-        loads = [replica.num_requests for replica in self.replicas]
-        return self.replicas[loads.index(min(loads))]
+if TYPE_CHECKING:
+    from llmsim.spec.scenario import Scenario
 
 
 class CentralQueue(Router):
     """One queue for all; a replica takes from it when it has room. With batches of one: an M/M/c queue."""
 
-    def __init__(self, replicas: Sequence[Replica], options: Strict | None = None) -> None:
-        super().__init__(replicas, options)
+    def __init__(self, replicas: Sequence[Replica], options: Strict | None, setting: Setting) -> None:
+        super().__init__((), options, setting)
         self.on_the_way = 0
-        shared = _SharedQueue(self._head_changed)
+        self._queue = _SharedQueue(self._head_changed)
         for replica in replicas:
-            replica.engine.scheduler.waiting = shared
+            self.joined(replica)
 
     def choose(self, req: Request) -> Destination:
         """See :class:`Router`."""
         return self
+
+    def joined(self, replica: Replica) -> None:
+        """See :class:`Router`. It takes from the queue from now on."""
+        super().joined(replica)
+        replica.engine.scheduler.waiting = self._queue
+        if self._queue:
+            replica.wake()
+
+    def left(self, replica: Replica) -> None:
+        """See :class:`Router`. It takes no more from the queue, and has one of its own for what it preempts."""
+        super().left(replica)
+        replica.engine.scheduler.waiting = deque()
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait. Pure query."""
+        return self.on_the_way + len(self._queue)
 
     def delay_s(self, req: Request) -> float:
         """The first replica's front end stands for that of the queue."""
@@ -87,6 +52,9 @@ class CentralQueue(Router):
 
     def submit(self, req: Request) -> str:
         """``req`` joins the queue of all: an empty replica, or whoever is first at a boundary, takes it."""
+        if not self.replicas:  # the last one left while it was on the way
+            self._queue.append(req)
+            return ""
         refusals = [replica.engine.refusal(req) for replica in self.replicas]
         if "" not in refusals:
             return refusals[0]
@@ -103,11 +71,27 @@ class CentralQueue(Router):
                     replica.wake()
         return ""
 
+    def withdraw(self, req: Request) -> bool:
+        """See :class:`Destination`."""
+        if req not in self._queue:
+            return False
+        self._queue.remove(req)
+        return True
+
     def _head_changed(self) -> None:
         """Replicas that had no room for the old head of the queue may have room for the new one."""
         for replica in self.replicas:
             if replica.engine.scheduler.has_seat():
                 replica.wake()
+
+    @classmethod
+    def conflicts(cls, options: dict[str, Any], scenario: Scenario) -> Iterator[tuple[Place, str]]:
+        """See :class:`Router`."""
+        if scenario.admission.max_queued_requests_per_replica is not None:
+            yield (
+                ("admission", "max_queued_requests_per_replica"),
+                "central_queue has one queue for all replicas; write max_queued_requests",
+            )
 
 
 class _SharedQueue(deque[Request]):
@@ -126,3 +110,8 @@ class _SharedQueue(deque[Request]):
         if self:
             self._head_changed()
         return req
+
+    def remove(self, req: Request) -> None:
+        super().remove(req)
+        if self:
+            self._head_changed()
