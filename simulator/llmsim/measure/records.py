@@ -86,6 +86,7 @@ class ReplicaRecord:
         engine: The overheads of its engine's generation, in words; "" where the cost model prices none.
         model_spread: Standard deviation of ln(predicted / real) by metric (``cost.intervals``); empty
             when nothing is known of the cost model's errors.
+        model: The model it serves, as the scenario names it.
     """
 
     index: int
@@ -100,6 +101,7 @@ class ReplicaRecord:
     kv_arithmetic: str = ""
     engine: str = ""
     model_spread: Mapping[str, float] = field(default_factory=dict)
+    model: str = ""
 
 
 @dataclass

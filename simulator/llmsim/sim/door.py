@@ -16,7 +16,7 @@ class Door:
     """Everyone is let in.
 
     Args:
-        routers: The router of each model.
+        routers: The router of each model, under every name that requests or replicas may give it.
         send: Puts a request on its way to a destination.
 
     Attributes:
@@ -27,13 +27,13 @@ class Door:
         self.routers = routers
         self.send = send
         self.watches = any(router.watches for router in routers.values())
-        self._held: dict[str, deque[Request]] = {model: deque() for model in routers}
+        self._held: dict[Router, deque[Request]] = {router: deque() for router in routers.values()}
 
     def arrive(self, req: Request) -> None:
         """``req`` goes on to a replica of its model; while there is none it waits here."""
         router = self.routers[req.model]
         if not router.replicas:
-            self._held[req.model].append(req)
+            self._held[router].append(req)
             return
         destination = router.choose(req)
         self.send(destination, req)
@@ -50,7 +50,8 @@ class Door:
 
     def joined(self, replica: Replica) -> None:
         """``replica`` accepts requests from now on; those that waited for one go on, in order."""
-        router, held = self.routers[replica.model], self._held[replica.model]
+        router = self.routers[replica.model]
+        held = self._held[router]
         router.joined(replica)
         while held and router.replicas:
             self.arrive(held.popleft())

@@ -101,7 +101,7 @@ class LimitedDoor(Door):
         self._limits = admission
         self._jitter = stream(seed, "door.backoff")
         self._ended = ended
-        self._waiting: dict[str, deque[Ticket]] = {model: deque() for model in routers}
+        self._waiting: dict[Router, deque[Ticket]] = {router: deque() for router in routers.values()}
         self._deadlines: deque[tuple[float, Ticket, int]] = deque()
         """(time, ticket, its tries then): never out of order, as every request has the same patience."""
         self._is_watching = False
@@ -117,14 +117,15 @@ class LimitedDoor(Door):
 
     def joined(self, replica: Replica) -> None:
         """See :class:`Door`."""
-        router, waiting = self.routers[replica.model], self._waiting[replica.model]
+        router = self.routers[replica.model]
+        waiting = self._waiting[router]
         router.joined(replica)
         while waiting and router.replicas:
             self._route(router, waiting.popleft())
 
     def _try(self, ticket: Ticket) -> None:
-        model = ticket.req.model
-        router, waiting = self.routers[model], self._waiting[model]
+        router = self.routers[ticket.req.model]
+        waiting = self._waiting[router]
         most = self._limits.max_queued_requests
         if most is not None and len(waiting) + router.num_waiting >= most:
             self._turn_away(ticket, "rejected", QUEUE_FULL)
@@ -172,7 +173,7 @@ class LimitedDoor(Door):
 
     def _give_up(self, ticket: Ticket) -> None:
         if ticket.destination is None:
-            self._waiting[ticket.req.model].remove(ticket)
+            self._waiting[self.routers[ticket.req.model]].remove(ticket)
             self._turn_away(ticket, "dropped", TIMED_OUT)
         elif ticket.destination.withdraw(ticket.req):
             self._drop(ticket)

@@ -89,11 +89,23 @@ def play(
     seed: int = 0,
     max_concurrency: int | None = None,
     until_s: float | None = None,
+    meanwhile: Callable[[Fleet], None] | None = None,
 ) -> RunRecord:
-    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``; ``seed`` is the router's."""
+    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``.
+
+    Args:
+        requests, engines, log: Who is served by whom, and where the steps are written down.
+        router, router_options, admission: How the requests get there.
+        seed: Of router and door.
+        max_concurrency: In flight in a closed loop; None takes the requests' own times.
+        until_s: The end, if it is not that of the last request.
+        meanwhile: Shown the fleet at the start; it may schedule on its clock what is to happen.
+    """
     clock = Clock()
     fleet = Fleet(clock, engines, RequestList(requests, max_concurrency))
     fleet.open({"": router(fleet.replicas, router_options, Setting(clock, seed))}, admission, seed)
+    if meanwhile:
+        meanwhile(fleet)
     clock.run_all(until_s)
     fleet.close()
     replicas = [

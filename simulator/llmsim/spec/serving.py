@@ -21,6 +21,7 @@ from llmsim import plugins
 from llmsim.errors import CatalogError
 from llmsim.registry import Registry
 from llmsim.spec.base import Strict
+from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.units import Quantity
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -199,7 +200,15 @@ class Pool(Strict):
         validate_default=True,
         description="what the time of an iteration comes from",
     )
+    model: Annotated[ModelRef, AlsoText()] | None = Field(
+        None, description="the model it serves, where that is not the scenario's"
+    )
     engine: Engine | None = Field(None, description="engine keys that differ from the scenario's own")
     usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | None = Field(
         None, description="price of one accelerator; null is the catalogue's"
     )
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        return value if value is None else model_by_name(value)

@@ -106,4 +106,11 @@ class Weighted(Router):
         for name in options["weights"]:
             if name not in pools:
                 yield ("router", "weights", name), f"no pool is called '{name}'; {nearest(name, pools)}"
+        served = {scenario.model_of(pool).ref for pool in scenario.fleet if options["weights"].get(pool.name)}
+        for pool in scenario.fleet:
+            if scenario.model_of(pool).ref not in served:
+                yield (
+                    ("router", "weights"),
+                    f"no pool with {scenario.model_of(pool).ref} has a weight; add '{pool.name}'",
+                )
         yield from plugins.ROUTERS.get(options["within"]).conflicts({}, scenario)
