@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.batch import Batch
@@ -54,6 +54,8 @@ class Engine:
         """A heap of requests that the scheduler does not see yet, by the time when they get to it."""
         self._submitted = 0
         self._last_start_s = 0.0
+        self.num_generated = 0
+        """Tokens generated in the runs completed so far."""
         self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
         self._add_row = add_row
         self._add_gap = add_gap
@@ -70,6 +72,20 @@ class Engine:
         else:
             self._submitted += 1
             heappush(self.incoming, (enters_s, self._submitted, req))
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests here that do not run. Pure query."""
+        return len(self.incoming) + len(self.scheduler.waiting)
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here."""
+        for entry in self.incoming:
+            if entry[2] is req:
+                self.incoming.remove(entry)
+                heapify(self.incoming)
+                return True
+        return self.scheduler.withdraw(req)
 
     def arrival_matters(self, enters_s: float) -> bool:
         """Whether one more request, in the queue from ``enters_s`` on, could change the run under way. Pure query."""
@@ -170,6 +186,7 @@ class Engine:
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:
             decoding = batch.num_decoding
+            self.num_generated += decoding * count
             lag_s = run.start_s - batch.last_token_s
             aligned = decoding - self._late_first_gaps(run) if batch.joined_later else decoding
             done = batch.advance(count, end_s)
@@ -247,6 +264,7 @@ class Engine:
         del batch.prefilling[req]
         req.kv_tokens = req.prefill_target
         req.generated += 1
+        self.num_generated += 1
         if req.first_token_s != req.first_token_s:
             req.first_token_s = now_s
         elif req.last_token_s == req.last_token_s:  # preempted after a token: a gap of its own

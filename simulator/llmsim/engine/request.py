@@ -20,6 +20,10 @@ class Request:
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
         class_name: Its SLO class.
+        model: The model it asks for; "" is the scenario's.
+        session_id: The conversation it belongs to; "" without one.
+        hash_ids: Chained hashes of its prompt's blocks, as in Mooncake's traces: equal ids mean equal
+            prompts up to there; () where they are not known.
         cached_tokens: Prompt tokens that a prefix cache already held: never computed, but attended to
             and held in blocks like any others.
         prefill_target: Tokens its prefill has to compute: the prompt, and after a preemption by
@@ -38,6 +42,7 @@ class Request:
         replica: Index of the replica that served it last; -1 before.
         status: Where it is, and at the end its one bucket.
         reason: Why it was rejected, dropped or lost.
+        left_s: When it was turned away or given up for good, if that was after its arrival; nan otherwise.
     """
 
     __slots__ = (
@@ -50,13 +55,16 @@ class Request:
         "finish_s",
         "first_token_s",
         "generated",
+        "hash_ids",
         "id",
         "input_tokens",
         "join_context",
         "join_iteration",
         "kv_tokens",
         "last_token_s",
+        "left_s",
         "lost_tokens",
+        "model",
         "moves",
         "output_tokens",
         "preemptions",
@@ -64,6 +72,7 @@ class Request:
         "reason",
         "replica",
         "scheduled_s",
+        "session_id",
         "status",
         "stop_at",
     )
@@ -80,7 +89,9 @@ class Request:
         self.cached_tokens = self.computed = self.generated = self.kv_tokens = self.blocks = 0
         self.join_iteration = self.join_context = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
-        self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = nan
+        self.model = self.session_id = ""
+        self.hash_ids: tuple[int, ...] = ()
+        self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = self.left_s = nan
         self.replica = -1
         self.status: Status = "waiting"
         self.reason = ""

@@ -69,6 +69,18 @@ class Scheduler(ABC):
         self.waiting.clear()
         return waiting
 
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here.
+
+        Those who wait longest give up first, so a queue in order of arrival finds it near its head. A
+        scheduler with a queue of another kind writes its own.
+        """
+        try:
+            self.waiting.remove(req)
+        except ValueError:
+            return False
+        return True
+
     def arrival_matters(self) -> bool:
         """Whether one more request in the queue could change a run of iterations under way. Pure query.
 

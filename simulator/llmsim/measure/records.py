@@ -88,6 +88,7 @@ class ReplicaRecord:
         model_spread: Standard deviation of ln(predicted / real) by metric (``cost.intervals``); empty
             when nothing is known of the cost model's errors.
         idle_w, load_w: Draw of one accelerator with nothing to do, and at work; None is the catalogue's.
+        model: The model it serves, as the scenario names it.
     """
 
     index: int
@@ -104,6 +105,7 @@ class ReplicaRecord:
     model_spread: Mapping[str, float] = field(default_factory=dict)
     idle_w: float | None = None
     load_w: float | None = None
+    model: str = ""
 
 
 @dataclass

@@ -40,6 +40,7 @@ class RequestTable:
         arrival_s, scheduled_s, first_token_s, finish_s: As in ``Request``; nan where it never happened.
         class_names: Names of the classes, sorted; ``class_index`` holds positions in it.
         status: Positions in ``STATUSES``.
+        left_s: As in ``Request``.
         end_s: When the run ended.
     """
 
@@ -48,6 +49,7 @@ class RequestTable:
     scheduled_s: Floats
     first_token_s: Floats
     finish_s: Floats
+    left_s: Floats
     input_tokens: Ints
     cached_tokens: Ints
     output_tokens: Ints
@@ -65,7 +67,7 @@ class RequestTable:
         class_names = tuple(sorted(set(map(attrgetter("class_name"), requests))))
         times = {
             name: _column(requests, name, np.float64)
-            for name in ("arrival_s", "scheduled_s", "first_token_s", "finish_s")
+            for name in ("arrival_s", "scheduled_s", "first_token_s", "finish_s", "left_s")
         }
         counts = {
             name: _column(requests, name, np.int32)
@@ -118,9 +120,10 @@ class RequestTable:
 
     @cached_property
     def leave_s(self) -> Floats:
-        """When it left: its end, at once if rejected, at the run's end if it was still there."""
+        """When it left: its end, at once if refused, at the run's end if it was still there."""
         stayed = np.where(self.is_status("rejected"), self.arrival_s, np.maximum(self.end_s, self.arrival_s))
-        return np.where(np.isnan(self.finish_s), stayed, self.finish_s)
+        unserved = np.where(np.isnan(self.left_s), stayed, self.left_s)
+        return np.where(np.isnan(self.finish_s), unserved, self.finish_s)
 
     @cached_property
     def wait_end_s(self) -> Floats:

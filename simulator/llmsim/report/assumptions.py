@@ -19,7 +19,7 @@ from llmsim.units import format_bytes, format_si
 
 def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
     """What the run took as given, each with its source."""
-    facts = [_model(loaded.model), _workload(record, loaded.scenario)]
+    facts = [*_models(loaded), _workload(record, loaded.scenario)]
     pools = _pools(record)
     for replica, num_replicas in pools:
         prefix = f"{replica.pool}: " if len(pools) > 1 else ""
@@ -27,6 +27,19 @@ def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
             fact._replace(label=prefix + fact.label) for fact in _pool_facts(replica, num_replicas, loaded)
         ]
     return facts
+
+
+def _models(loaded: LoadedScenario) -> list[Fact]:
+    """Each model that is served, and where there are several, by which pools."""
+    pools: dict[str, list[Pool]] = {}
+    for pool in loaded.scenario.fleet:
+        pools.setdefault(loaded.scenario.model_of(pool).ref, []).append(pool)
+    facts = {
+        ", ".join(pool.name for pool in mine): _model(loaded.model_of(mine[0])) for mine in pools.values()
+    }
+    if len(facts) == 1:
+        return list(facts.values())
+    return [fact._replace(label=f"{names}: {fact.label}") for names, fact in facts.items()]
 
 
 def _model(shape: ModelShape) -> Fact:

@@ -35,7 +35,8 @@ class PoolPlan:
         self.pool = pool
         self.spec: EngineSpec = loaded.scenario.engine_of(pool)
         self.accelerator = catalog.accelerator(pool.accelerator)
-        spec, model = self.spec, loaded.model
+        spec, model = self.spec, loaded.model_of(pool)
+        self.model_name = loaded.scenario.model_of(pool).ref
         self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
         self._stay_within_the_node()
         formats = Formats.resolve(
@@ -84,6 +85,7 @@ class PoolPlan:
             index=engine.index,
             pool=self.pool.name,
             accelerator=self.pool.accelerator,
+            model=self.model_name,
             num_accelerators=self.plan.num_devices,
             num_kv_blocks=engine.kv.num_blocks,
             block_size=engine.kv.block_size,

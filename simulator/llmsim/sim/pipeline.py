@@ -55,6 +55,13 @@ class PipelinedReplica(Replica):
         """Whether a micro-batch is free to start at once. Pure query."""
         return len({one.batch.lane for one in self._passes}) < len(self.engine.batches)
 
+    @property
+    def num_generated(self) -> int:
+        """See :class:`Replica`. Passes launched ahead only decode."""
+        moment_s = self.clock.now * (1 + TIE)
+        done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
+        return self.engine.num_generated + sum(one.batch.num_decoding for one in done)
+
     def wake(self) -> None:
         """Something has changed: decide anew when a micro-batch is free, which may be now."""
         now_s = self.clock.now

@@ -49,6 +49,9 @@ class Replica:
         self.engine = engine
         self.front_end = front_end
         self._delivered = delivered
+        self.pool = "main"
+        self.model = ""
+        """What it serves: a request's ``model``."""
         self._run: Run | None = None
         self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
         self._alarm = Alarm(clock)  # rings for no one until something arrives
@@ -58,6 +61,19 @@ class Replica:
     def num_requests(self) -> int:
         """Requests here: in the front end, waiting or running. Pure query."""
         return self.engine.num_requests
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests here that do not run: in the front end, or in the queue. Pure query."""
+        return self.engine.num_waiting
+
+    @property
+    def num_generated(self) -> int:
+        """Tokens generated so far, those of the run under way included. Pure query."""
+        run, tokens = self._run, self.engine.num_generated
+        if run is not None and run.plan.decodes:
+            tokens += run.iterations_before(self.clock.now) * run.batch.num_decoding
+        return tokens
 
     @property
     def is_idle(self) -> bool:
@@ -78,6 +94,13 @@ class Replica:
         engine.submit(req, None if seen_at_once else enters_s)
         self._expect(enters_s, matters)
         return ""
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here."""
+        if not self.engine.withdraw(req):
+            return False
+        self.wake()
+        return True
 
     def wake(self) -> None:
         """Something has changed: decide anew at the next iteration boundary, or now when idle."""

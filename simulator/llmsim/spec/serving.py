@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from llmsim import plugins
 from llmsim.spec.base import Strict, raise_problems
+from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.spot import Spot
 from llmsim.units import Quantity
@@ -105,6 +106,9 @@ class Pool(Strict):
         validate_default=True,
         description="what the time of an iteration comes from",
     )
+    model: Annotated[ModelRef, AlsoText()] | None = Field(
+        None, description="the model it serves, where that is not the scenario's"
+    )
     engine: Engine | None = Field(None, description="engine keys that differ from the scenario's own")
     usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | None = Field(
         None, description="price of one accelerator; null is the instance's, else the catalogue's"
@@ -124,3 +128,8 @@ class Pool(Strict):
         if not self.accelerator and self.instance is None:
             raise_problems("Pool", [(("accelerator",), "required, but missing (or `instance`)")])
         return self
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        return value if value is None else model_by_name(value)
