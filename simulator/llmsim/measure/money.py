@@ -57,14 +57,16 @@ def energy_j(record: RunRecord, duration_s: float) -> float | None:
 
 def unknown_power(record: RunRecord) -> str:
     """The accelerators for want of whose idle or peak power there is no energy, by name; '' for none."""
-    names = dict.fromkeys(replica.accelerator for replica in record.replicas)
+    names = dict.fromkeys(name for replica in record.replicas for name in replica.accelerators)
     devices = ((name, catalog.accelerator(name)) for name in names)
     return ", ".join(name for name, device in devices if device.tdp_w is None or device.idle_w is None)
 
 
 def _replica_energy_j(replica: ReplicaRecord, duration_s: float, busy: float) -> float | None:
-    device = catalog.accelerator(replica.accelerator)
-    if device.tdp_w is None or device.idle_w is None:
-        return None
-    per_device = device.idle_w * duration_s + (device.tdp_w - device.idle_w) * busy
-    return replica.num_accelerators * per_device
+    joules = 0.0
+    for name, number in replica.accelerators.items():
+        device = catalog.accelerator(name)
+        if device.tdp_w is None or device.idle_w is None:
+            return None
+        joules += number * (device.idle_w * duration_s + (device.tdp_w - device.idle_w) * busy)
+    return joules

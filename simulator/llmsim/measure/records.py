@@ -76,7 +76,7 @@ class ReplicaRecord:
         index: Position over all pools, the ``replica`` of rows and requests.
         pool: Name of its pool.
         accelerator: Catalogue name.
-        num_accelerators: Devices it occupies: TP x PP.
+        num_accelerators: Devices it occupies.
         num_kv_blocks: Size of its KV pool in blocks.
         block_size: Tokens in a block.
         stages: Its cost model, one entry per pipeline stage.
@@ -86,6 +86,9 @@ class ReplicaRecord:
         engine: The overheads of its engine's generation, in words; "" where the cost model prices none.
         model_spread: Standard deviation of ln(predicted / real) by metric (``cost.intervals``); empty
             when nothing is known of the cost model's errors.
+        plan: Its parallel plan, in words.
+        plan_choice, plans_tried: How the plan was chosen, and every plan that was tried; empty when given.
+        devices: Number of each accelerator, where they are not all ``accelerator``.
     """
 
     index: int
@@ -100,6 +103,15 @@ class ReplicaRecord:
     kv_arithmetic: str = ""
     engine: str = ""
     model_spread: Mapping[str, float] = field(default_factory=dict)
+    plan: str = ""
+    plan_choice: str = ""
+    plans_tried: Sequence[str] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def accelerators(self) -> Mapping[str, int]:
+        """Number of devices by accelerator. Pure query."""
+        return self.devices or {self.accelerator: self.num_accelerators}
 
 
 @dataclass

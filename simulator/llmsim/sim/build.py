@@ -8,7 +8,9 @@ from llmsim import plugins
 from llmsim.cost.engines import engine_profile
 from llmsim.cost.intervals import model_spread
 from llmsim.cost.memory import KVCapacity, kv_capacity
-from llmsim.cost.plan import Formats, ParallelPlan
+from llmsim.cost.parallel import ParallelPlan
+from llmsim.cost.plan import Formats
+from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.request import Request
@@ -17,6 +19,7 @@ from llmsim.errors import DoesNotFitError, Problem, ScenarioError
 from llmsim.files import catalog
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.sim.parallel import choose_plan
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
@@ -35,8 +38,6 @@ class PoolPlan:
         self.spec: EngineSpec = loaded.scenario.engine_of(pool)
         self.accelerator = catalog.accelerator(pool.accelerator)
         spec, model = self.spec, loaded.model
-        self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
-        self._stay_within_the_node()
         formats = Formats.resolve(
             model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
         )
@@ -44,15 +45,22 @@ class PoolPlan:
         priced = getattr(cost_model, "prices_host", False)
         self.profile = engine_profile(spec.name, spec.version) if priced else None
         options = options_of(cost_model, pool.cost_model)
-        self.stages = cost_model.stages(
-            options,
-            model,
-            self.accelerator,
-            self.plan,
-            formats,
-            enforce_eager=spec.enforce_eager,
-            profile=self.profile,
-        )
+
+        def stages_of(plan: ParallelPlan) -> list[StageCost]:
+            stages: list[StageCost] = cost_model.stages(
+                options,
+                model,
+                self.accelerator,
+                plan,
+                formats,
+                enforce_eager=spec.enforce_eager,
+                profile=self.profile,
+            )
+            return stages
+
+        self.choice = choose_plan(loaded, pool, stages_of)
+        self.plan = self.choice.plan
+        self.stages = stages_of(self.plan)
         is_named = priced and spec.version is not None
         self.front_end = (
             FrontEnd(*cost_model.front_end_s(options, self.profile)) if is_named else NO_FRONT_END
@@ -84,9 +92,6 @@ class PoolPlan:
 
     def record(self, engine: Engine) -> ReplicaRecord:
         """``engine`` as the report wants to know it."""
-        hourly = self.pool.usd_per_hour
-        if hourly is None:
-            hourly = self.accelerator.usd_per_hour
         return ReplicaRecord(
             index=engine.index,
             pool=self.pool.name,
@@ -95,12 +100,28 @@ class PoolPlan:
             num_kv_blocks=engine.kv.num_blocks,
             block_size=engine.kv.block_size,
             stages=self.stages,
-            usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
+            usd_per_hour=self._usd_per_hour(),
+            plan=self.plan.in_words(),
+            plan_choice=self.choice.in_words(),
+            plans_tried=tuple(trial.in_words() for trial in self.choice.tried),
+            devices=self.plan.devices(self.accelerator.name),
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
             engine=self.profile.in_words(host_only=self.spec.version is None) if self.profile else "",
             model_spread=self._model_spread(),
         )
+
+    def _usd_per_hour(self) -> float | None:
+        """Of all devices of one engine: at the pool's price, or each at its own."""
+        total = 0.0
+        for name, number in self.plan.devices(self.accelerator.name).items():
+            each = self.pool.usd_per_hour
+            if each is None:
+                each = catalog.accelerator(name).usd_per_hour
+            if each is None:
+                return None
+            total += number * each
+        return total
 
     def _model_spread(self) -> dict[str, float]:
         """The spreads that hold for what is modelled: those of TTFT were seen with the front end in."""
@@ -130,18 +151,6 @@ class PoolPlan:
             where = f"fleet pool '{self.pool.name}'"
             problems = [Problem(where, problem.message) for problem in error.problems]
             raise DoesNotFitError(problems, hint=error.hint) from None
-
-    def _stay_within_the_node(self) -> None:
-        """Tensor parallelism over a network is not modelled; pricing it as NVLink would flatter it."""
-        size, limit = self.plan.tensor_parallel_size, self.accelerator.scale_up_size
-        if limit is not None and size > limit:
-            raise ScenarioError(
-                Problem(
-                    f"fleet pool '{self.pool.name}'",
-                    f"tensor_parallel_size {size} is more than the {limit} devices that {self.accelerator.name}'s "
-                    f"{self.accelerator.link_name} joins; use up to {limit}, and pipeline_parallel_size beyond",
-                )
-            )
 
     def _kv_cache(self) -> KVCache:
         kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
@@ -186,7 +195,7 @@ def build_fleet(loaded: LoadedScenario, log: StepLog) -> FleetParts:
     parts = FleetParts([], [], [])
     for pool in loaded.scenario.fleet:
         plan = PoolPlan(loaded, pool)
-        for _ in range(pool.replicas):
+        for _ in range(pool.replicas * pool.data_parallel_size):  # a data-parallel rank is an engine
             engine = plan.engine(
                 len(parts.engines), log, fast_forward=loaded.scenario.simulation.fast_forward
             )
