@@ -10,7 +10,8 @@ lengths, or as the scenario lets in if that is less. Its objective is
 which is proportional to the price of an output token, so a larger KV pool counts for what it is worth and
 every added device has to pay for itself. Plans within :data:`ALIKE` of the lowest count as equal; of
 those the one with the shortest time per output token wins, then the one with fewer devices. Where the
-scenario has a TPOT target, plans that miss it are only taken when all do.
+scenario has a TPOT target, the batch is halved until it is kept; plans that miss it with a single sequence are
+only taken when all do.
 """
 
 from __future__ import annotations
@@ -162,21 +163,29 @@ def candidates(model: ModelShape, like: ParallelPlan, machine: Machine, most: in
 
 
 def _trial(plan: ParallelPlan, demand: Demand, stages_of: StagesOf, capacity_of: CapacityOf) -> Tried:
-    """``plan`` at the batch it holds, all stages busy: micro-batches of as many sequences as there are lanes.
+    """``plan`` at the batch it holds, or at the first half of it, and of that, that keeps the target."""
+    capacity = capacity_of(plan)
+    whole = demand.input_tokens + demand.output_tokens
+    need, tokens = max(whole, demand.longest), capacity.num_tokens
+    if tokens < need:
+        gb = capacity.tightest.kv_bytes / 1e9
+        return Tried(plan, why_not=f"does not fit ({gb:.1f} GB a device for {need:,.0f} tokens)")
+    batch = min(demand.sequences, int(min(tokens, demand.pool_tokens or tokens) / whole) or 1)
+    stages = stages_of(plan)
+    trial = first = _priced(plan, stages, batch, demand)
+    while demand.tpot_s is not None and trial.tpot_s > demand.tpot_s:
+        if trial.batch == 1:
+            return first
+        trial = _priced(plan, stages, trial.batch // 2, demand)
+    return trial
+
+
+def _priced(plan: ParallelPlan, stages: Sequence[StageCost], batch: int, demand: Demand) -> Tried:
+    """All stages busy with micro-batches of ``batch`` sequences in all, as many as there are lanes.
 
     A cycle brings every sequence one token. A stage needs for it the decodes of all micro-batches, and
     the prompts of the requests that take the place of finished ones.
     """
-    capacity = capacity_of(plan)
-    whole = demand.input_tokens + demand.output_tokens
-    tokens = capacity.num_tokens
-    if tokens < max(whole, demand.longest):
-        gb = capacity.tightest.kv_bytes / 1e9
-        return Tried(
-            plan, why_not=f"does not fit ({gb:.1f} GB a device for {max(whole, demand.longest):,.0f} tokens)"
-        )
-    batch = min(demand.sequences, int(min(tokens, demand.pool_tokens or tokens) / whole) or 1)
-    stages = stages_of(plan)
     lanes = min(len(stages), batch)
     width = batch // lanes
     context = demand.input_tokens + demand.output_tokens / 2

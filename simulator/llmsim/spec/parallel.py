@@ -68,10 +68,10 @@ def _split_conflicts(pool: Pool, model: ModelShape) -> Iterator[tuple[Place, str
         ("stages", [stage.layers for stage in stages]),
     ):
         if counts and sum(counts) != model.num_layers:
-            total = " + ".join(map(str, counts))
+            total = " + ".join(map(str, counts)) + (f" = {sum(counts)}" if len(counts) > 1 else "")
             yield (
                 (key,),
-                f"{total} layers are {sum(counts)}, and {model.name} has {model.num_layers}; make them add up",
+                f"{total} layers, but {model.name} has {model.num_layers}; make them add up",
             )
     if pool.prefill_context_parallel_size > 1 and any(
         group.mixer.state_elements(1) for group in model.layers
