@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -196,8 +197,15 @@ class PoolStage(Strict):
     layers: PositiveInt = Field(description="layers of the model that it holds")
 
 
+def _accelerator_or_stages(schema: dict[str, Any]) -> None:
+    """Lets editors leave out the accelerator, as the stages of an asymmetric pipeline name their own."""
+    del schema["required"]
+
+
 class Pool(Strict):
     """Identical replicas."""
+
+    model_config = ConfigDict(json_schema_extra=_accelerator_or_stages)
 
     name: str = Field("main", min_length=1, description="what the report calls it")
     accelerator: str = Field(
