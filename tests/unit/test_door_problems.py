@@ -26,7 +26,7 @@ def problems_of(path: Path, *sets: str, **changes: object) -> list[str]:
     [
         (
             "6:5: fleet.0.tensor_paralel_size: unknown key; did you mean 'tensor_parallel_size' "
-            "or 'pipeline_parallel_size'?",
+            "or 'data_parallel_size' or 'pipeline_parallel_size'?",
             "engine:",
             "    tensor_paralel_size: 2\nengine:",
         ),

@@ -26,10 +26,10 @@ def test_a_fixed_length_larger_than_the_pool_is_an_error(tmp_path):
         run(tmp_path, "fleet.accelerator=rtx-4090", "workload.input_tokens=100000")
 
 
-def test_tensor_parallelism_beyond_the_node_is_refused(tmp_path):
-    """NVLink joins eight H100s; sixteen would be priced as if it joined them all."""
-    with pytest.raises(ScenarioError, match=r"tensor_parallel_size 16 is more than the 8 devices"):
-        run(tmp_path, "fleet.tensor_parallel_size=16", "model=llama-3.1-405b")
+def test_a_group_that_leaves_a_node_half_empty_is_refused(tmp_path):
+    """Twelve of GPT-3's heads a device fit no whole number of nodes of eight; sixteen devices would be two."""
+    with pytest.raises(ScenarioError, match=r"tensor_parallel_size: 12 neither fit in a node of 8"):
+        run(tmp_path, "fleet.tensor_parallel_size=12", "model=gpt-3-175b")
 
 
 @pytest.mark.parametrize("model", ["mamba-2.8b", "rwkv-5-world-3b"])

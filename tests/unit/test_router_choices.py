@@ -87,7 +87,8 @@ def test_a_request_without_a_session_goes_where_the_fewest_are():
     """As vLLM production-stack's session router, which falls back on the least loaded."""
     replicas = replicas_of(3)
     router = router_of(routers.SessionAffinity, replicas)
-    replicas[0].on_the_way = 2
+    for i in range(2):
+        replicas[0].engine.submit(Request(90 + i, 0.0, 1, 1))
     router.sent(labelled(), replicas[0])
 
     assert replicas[1] is router.choose(labelled())
@@ -102,11 +103,11 @@ def test_prompts_that_begin_alike_go_together_until_it_is_too_much():
 
     for _ in range(40):
         replica = router.choose(labelled(hash_ids=(0, 7, 5)))
-        replica.on_the_way += 1
+        replica.engine.submit(Request(99, 0.0, 1, 1))
         router.sent(labelled(), replica)
-        total = sum(replica.on_the_way for replica in replicas)
-        assert max(replica.on_the_way for replica in replicas) <= -(-1.25 * total // 4)
-    assert home.on_the_way == max(replica.on_the_way for replica in replicas)
+        total = sum(replica.num_requests for replica in replicas)
+        assert max(replica.num_requests for replica in replicas) <= -(-1.25 * total // 4)
+    assert home.num_requests == max(replica.num_requests for replica in replicas)
 
 
 def test_the_key_is_the_start_of_the_prompt():

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from llmsim.calibrate.server_fit import Fit, Target, median_error
+from llmsim.cost.pool_plan import parallel_plan
 from llmsim.errors import OutputError, UserError
 from llmsim.files.catalog import read
 from llmsim.files.scenario_file import LoadedScenario
@@ -29,7 +30,7 @@ def overlay_of(
     return Overlay(
         accelerator=pool.accelerator,
         model=loaded.model.name,
-        tensor_parallel_size=pool.tensor_parallel_size,
+        tensor_parallel_size=parallel_plan(pool).tensor_parallel_size,
         fitted_on=today.isoformat(),
         options=Calibrated(**{each.coefficient.name: _rounded(each.value) for each in fit.fitted}),
         intervals_80={

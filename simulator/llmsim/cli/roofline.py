@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -12,11 +14,14 @@ from rich.text import Text
 from llmsim.cli.console import Console
 from llmsim.cost.describe import RooflineReport, roofline_report
 from llmsim.cost.engines import engine_profile
-from llmsim.cost.roofline import RooflineOptions, build_stages
+from llmsim.cost.parallel import ParallelPlan
+from llmsim.cost.roofline import RooflineOptions, RooflineStage, build_stages
 from llmsim.cost.rows import OpRow
+from llmsim.cost.search import Choice
 from llmsim.errors import UserError
 from llmsim.files import catalog
 from llmsim.files.scenario_file import LoadedScenario
+from llmsim.sim.parallel import choose_plan
 from llmsim.spec.serving import Pool
 from llmsim.units import format_bytes, format_seconds, format_si
 
@@ -31,32 +36,37 @@ class Iteration(NamedTuple):
 
 def print_roofline(loaded: LoadedScenario, iteration: Iteration, *, as_json: bool) -> None:
     """Prints the op table of ``iteration`` for every pool."""
-    reports = [(pool, roofline_report(_stages(loaded, pool), *iteration)) for pool in loaded.scenario.fleet]
+    reports = []
+    for pool in loaded.scenario.fleet:
+        stages_of = _pricing(loaded, pool)
+        choice = choose_plan(loaded, pool, stages_of)
+        reports.append((pool, choice, roofline_report(stages_of(choice.plan), *iteration)))
     if as_json:
         rows = [
-            {"pool": pool.name, "accelerator": pool.accelerator} | report.to_dict()
-            for pool, report in reports
+            {"pool": pool.name, "accelerator": pool.accelerator, **_plan_keys(choice)} | report.to_dict()
+            for pool, choice, report in reports
         ]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    for pool, report in reports:
-        console.print(Text(_title(loaded, pool, report), style="bold"))
+    for pool, choice, report in reports:
+        for line in _search_lines(choice):
+            console.print(Text(line))
+        console.print(Text(_title(loaded, pool, choice, report), style="bold"))
         console.print(_table(report))
         console.print(Text(_footnote(report)), Text())
 
 
-def _stages(loaded: LoadedScenario, pool: Pool) -> Any:
-    """The stages of ``pool`` on the roofline, which has to be its cost model."""
+def _pricing(loaded: LoadedScenario, pool: Pool) -> Callable[[ParallelPlan], list[RooflineStage]]:
+    """What prices a plan of ``pool`` on the roofline, which has to be its cost model."""
     if pool.cost_model.kind != "roofline":
         message = f"pool '{pool.name}' has cost model '{pool.cost_model.kind}', which knows no operators"
         raise UserError(message, hint="add --set fleet.cost_model=roofline")
     engine = loaded.scenario.engine_of(pool)
-    return build_stages(
-        loaded.model_of(pool),
-        catalog.accelerator(pool.accelerator),
-        tensor_parallel_size=pool.tensor_parallel_size,
-        pipeline_parallel_size=pool.pipeline_parallel_size,
+    return partial(
+        _stages,
+        model=loaded.model_of(pool),
+        accelerator=catalog.accelerator(pool.accelerator),
         dtype=engine.dtype,
         kv_cache_dtype=engine.kv_cache_dtype,
         quantization=engine.quantization,
@@ -66,10 +76,32 @@ def _stages(loaded: LoadedScenario, pool: Pool) -> Any:
     )
 
 
-def _title(loaded: LoadedScenario, pool: Pool, report: RooflineReport) -> str:
-    parallel = f"TP {pool.tensor_parallel_size} x PP {pool.pipeline_parallel_size}"
+def _stages(plan: ParallelPlan, **settings: Any) -> list[RooflineStage]:
+    return build_stages(plan=plan, **settings)
+
+
+def _plan_keys(choice: Choice) -> dict[str, Any]:
+    """The plan for --json: its degrees, and what a search tried."""
+    keys: dict[str, Any] = {"plan": choice.plan.in_words()}
+    if choice.tried:
+        keys |= {"plan_choice": choice.why, "plans_tried": [trial.in_words() for trial in choice.tried]}
+    return keys
+
+
+def _search_lines(choice: Choice) -> list[str]:
+    """What ``tensor_parallel_size: auto`` tried, the chosen plan marked; nothing where the plan is given."""
+    if not choice.tried:
+        return []
+    tried = [f"  {'>' if trial.plan == choice.plan else ' '} {trial.in_words()}" for trial in choice.tried]
+    return [f"tensor_parallel_size: auto takes {choice.in_words()}", *tried, ""]
+
+
+def _title(loaded: LoadedScenario, pool: Pool, choice: Choice, report: RooflineReport) -> str:
+    plan = choice.plan
+    parallel = plan.in_words().replace(", ", " x ")
     work = f"batch {report.batch}, context {report.context:,}, prefill {report.prefill:,}"
-    return f"{pool.name}: {loaded.model_of(pool).name} on {pool.accelerator}, {parallel}; one iteration of {work}"
+    accelerators = " + ".join(plan.devices(pool.accelerator))
+    return f"{pool.name}: {loaded.model_of(pool).name} on {accelerators}, {parallel}; one iteration of {work}"
 
 
 _BYTES = ("weight_bytes", "activation_bytes", "kv_read_bytes", "kv_write_bytes", "state_bytes", "wire_bytes")

@@ -57,6 +57,12 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
     with suppress(BrokenPipeError):
         _print(result, output)
     if not output.quiet:
+        for sentence in dict.fromkeys(
+            f"{replica.pool}: tensor_parallel_size auto takes {replica.plan_choice}"
+            for replica in record.replicas
+            if replica.plan_choice
+        ):
+            print(sentence, file=sys.stderr)
         print(
             f"results: {directory}{' (partial: interrupted)' if record.interrupted else ''}", file=sys.stderr
         )

@@ -97,8 +97,14 @@ class PricedAttention:
 class AttentionCost:
     """All attention operators of a stage."""
 
-    def __init__(self, ops: Sequence[AttentionOp], num_spans: int, low: Lowering) -> None:
-        self.ops = [PricedAttention(op, low) for op in ops]
+    def __init__(
+        self,
+        ops: Sequence[AttentionOp],
+        num_spans: int,
+        low: Lowering,
+        priced: type[PricedAttention] = PricedAttention,
+    ) -> None:
+        self.ops = [priced(op, low) for op in ops]
         self.decode_line: Line = self._line_function(num_spans)
 
     def chunk_s(self, new_tokens: int, cached: int) -> float:

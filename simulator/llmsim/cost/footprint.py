@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmsim.cost.plan import Formats, ParallelPlan, split_layers
+from llmsim.cost.parallel import ParallelPlan, layers_of
+from llmsim.cost.plan import Formats
+from llmsim.spec.mixer import share
 from llmsim.spec.model import LayerGroup, ModelShape, MoEFFN
 
 
-def layer_weight_bytes(group: LayerGroup, model: ModelShape, formats: Formats, tp: int) -> float:
-    """Bytes of one layer's tensors on one device: products split, vectors whole. Pure query."""
+def layer_weight_bytes(
+    group: LayerGroup, model: ModelShape, formats: Formats, tp: int, expert_ranks: int = 1
+) -> float:
+    """Bytes of one layer's tensors on one device: products split, vectors whole. Pure query.
+
+    Args:
+        expert_ranks: Ranks that whole experts are dealt to, the fullest is counted; 1 splits each by ``tp``.
+    """
     d = model.hidden_size
     gemms = [*group.mixer.gemms(d, tp), *group.ffn.gemms(d, tp)]
     total = sum(gemm.count * gemm.k * gemm.n * formats.weight_bytes(gemm.role) for gemm in gemms)
     if isinstance(group.ffn, MoEFFN):
-        one = sum(gemm.k * gemm.n for gemm in group.ffn.expert_gemms(d, tp))
-        total += group.ffn.num_experts * one * formats.weight_bytes("expert")
+        one = sum(gemm.k * gemm.n for gemm in group.ffn.expert_gemms(d, tp if expert_ranks == 1 else 1))
+        total += share(group.ffn.num_experts, expert_ranks) * one * formats.weight_bytes("expert")
     vectors = group.norm_parameters + group.mixer.vector_parameters(d) + group.ffn.vector_parameters(d)
     return total + vectors * formats.activation_bytes
 
@@ -26,18 +34,23 @@ def stage_weight_bytes(model: ModelShape, plan: ParallelPlan, formats: Formats) 
     The embedding lies on the first stage, the output layer on the last, both split by vocabulary;
     tied ones are held once unless they lie on different stages.
     """
-    tp, last = plan.tensor_parallel_size, plan.pipeline_parallel_size - 1
-    rows = -(-model.vocab_size // tp) * (model.embedding_size or model.hidden_size)
+    last = plan.num_stages - 1
+    width = model.embedding_size or model.hidden_size
+    rows = [share(model.vocab_size, plan.tp_of(stage)) * width for stage in (0, last)]
     sizes = [
-        sum(group.count * layer_weight_bytes(group, model, formats, tp) for group in groups)
-        for groups in split_layers(model.layers, plan.pipeline_parallel_size)
+        sum(
+            group.count
+            * layer_weight_bytes(group, model, formats, plan.tp_of(stage), plan.expert_ranks(stage))
+            for group in groups
+        )
+        for stage, groups in enumerate(layers_of(model.layers, plan))
     ]
     positions = model.learned_positions * model.hidden_size + model.other_parameters
-    sizes[0] += rows * formats.weight_bytes("embedding") + positions * formats.activation_bytes
+    sizes[0] += rows[0] * formats.weight_bytes("embedding") + positions * formats.activation_bytes
     if not model.tied_embeddings:
-        sizes[last] += rows * formats.weight_bytes("lm_head")
+        sizes[last] += rows[-1] * formats.weight_bytes("lm_head")
     elif last:
-        sizes[last] += rows * formats.weight_bytes("embedding")
+        sizes[last] += rows[-1] * formats.weight_bytes("embedding")
     sizes[last] += model.final_norm_parameters * formats.activation_bytes
     return sizes
 

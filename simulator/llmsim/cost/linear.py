@@ -39,10 +39,13 @@ class LinearCost(StageCost):
         formats: Formats,
         **_: object,
     ) -> list[LinearCost]:
-        """One line per pipeline stage, each with its even share of the given one. Pure query."""
-        share = 1 / plan.pipeline_parallel_size
-        part = LinearOptions(**{name: value * share for name, value in options.model_dump().items()})
-        return [cls(part) for _ in range(plan.pipeline_parallel_size)]
+        """One line per pipeline stage, each with its layers' share of the given one. Pure query."""
+        counts = plan.layer_counts(model.num_layers)
+        shares = [count / sum(counts) for count in counts]
+        return [
+            cls(LinearOptions(**{name: value * share for name, value in options.model_dump().items()}))
+            for share in shares
+        ]
 
     def __init__(self, options: LinearOptions) -> None:
         self.options = options

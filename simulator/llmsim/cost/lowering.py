@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from llmsim.cost import collectives
 from llmsim.cost.efficiency import Efficiency
 from llmsim.cost.ops import CollectiveOp, Feature, Rate, StreamOp, Work
 from llmsim.cost.plan import Formats, ParallelPlan, compute_dtype
 from llmsim.cost.products import ExpertsOp, GemmOp
+from llmsim.files.machines import Machine
 from llmsim.spec.hardware import Accelerator
+from llmsim.spec.mixer import share
 from llmsim.spec.model import Gemm, ModelShape, MoEFFN
 
 SMS_IF_UNKNOWN = 108
@@ -17,7 +21,7 @@ SMS_IF_UNKNOWN = 108
 
 @dataclass(frozen=True)
 class Lowering:
-    """What every rule of the lowering looks at."""
+    """What every rule of the lowering looks at: those of one pipeline stage."""
 
     model: ModelShape
     accelerator: Accelerator
@@ -25,11 +29,17 @@ class Lowering:
     formats: Formats
     efficiency: Efficiency
     enforce_eager: bool
+    stage: int = 0
 
     @property
     def tp(self) -> int:
         """Tensor-parallel degree."""
-        return self.plan.tensor_parallel_size
+        return self.plan.tp_of(self.stage)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The node of the stage's devices."""
+        return self.plan.machine_of(self.stage, self.accelerator)
 
     @property
     def bytes_per_s(self) -> float:
@@ -83,8 +93,9 @@ class Lowering:
         )
 
     def experts(self, ffn: MoEFFN, layers: int) -> ExpertsOp:
-        """The routed experts of ``layers`` layers."""
-        gemms = ffn.expert_gemms(self.model.hidden_size, self.tp)
+        """The routed experts of ``layers`` layers: a slice of each, or some of them whole."""
+        ranks = self.plan.expert_ranks(self.stage)
+        gemms = ffn.expert_gemms(self.model.hidden_size, self.tp if ranks == 1 else 1)
         dtype, peak = compute_dtype(self.formats, "expert", self.accelerator)
         fit = self.efficiency.experts_for(dtype, self.formats.weight_format("expert"))
         weights = sum(gemm.k * gemm.n for gemm in gemms)
@@ -107,6 +118,8 @@ class Lowering:
             bytes_per_s=self.bytes_per_s * fit.memory,
             fresh=fit.fresh,
             overlap=fit.overlap,
+            share=share(ffn.num_experts, ranks) / ffn.num_experts,
+            alike=self.plan.data_parallel_size if ranks > 1 else 1,
         )
 
     def stream(self, name: str, layers: int, each: Work, per: Feature = "tokens") -> StreamOp:
@@ -127,7 +140,7 @@ class Lowering:
     ) -> CollectiveOp:
         """A collective over ``numbers`` activations per count; its floor is the rate's latency."""
         each = numbers * self.formats.activation_bytes
-        graph_tokens = self.graph_tokens if per == "tokens" else 0
+        graph_tokens = 0 if per == "logit_rows" else self.graph_tokens
         return CollectiveOp(
             name,
             layers,
@@ -138,3 +151,8 @@ class Lowering:
             message_bytes_each=each,
             rate=rate,
         )
+
+    def all_reduce(self, name: str, layers: int, numbers: float) -> CollectiveOp:
+        """A sum of ``numbers`` activations per token over the tensor-parallel group."""
+        rate = collectives.all_reduce(self.efficiency, self.accelerator, self.tp, self.machine)
+        return self.collective(name, layers, numbers, rate)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llmsim.cost.footprint import activation_peak_bytes, block_bytes, stage_weight_bytes, state_bytes
-from llmsim.cost.plan import Formats, ParallelPlan, split_layers
+from llmsim.cost.parallel import ParallelPlan, layers_of
+from llmsim.cost.plan import Formats
 from llmsim.errors import DoesNotFitError, Problem
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.model import LayerGroup, ModelShape
@@ -115,24 +116,24 @@ def kv_capacity(
             that fits.
     """
 
-    demand = _Demand(gpu_memory_utilization, block_size, max_num_seqs, max_num_batched_tokens)
-    capacity = _capacity(model, accelerator, plan, formats, demand)
+    demand = MemoryUse(gpu_memory_utilization, block_size, max_num_seqs, max_num_batched_tokens)
+    capacity = kv_pool(model, accelerator, plan, formats, demand)
     if num_kv_tokens is not None:
         return replace(capacity, num_blocks=num_kv_tokens // block_size, given=True)
     need = max(min_tokens, block_size)
     if capacity.num_tokens >= need:
         return capacity
     fitting = (
-        p for p in _plans(model) if _capacity(model, accelerator, p, formats, demand).num_tokens >= need
+        p for p in _plans(model, plan) if kv_pool(model, accelerator, p, formats, demand).num_tokens >= need
     )
     raise DoesNotFitError(
         Problem("", f"{model.name} on {accelerator.name}: {_shortfall(plan, capacity, need)}"),
-        hint=_remedy(next(fitting, None)),
+        hint=_remedy(next(fitting, None), plan),
     )
 
 
 @dataclass(frozen=True)
-class _Demand:
+class MemoryUse:
     """The engine settings that decide how memory is shared out."""
 
     gpu_memory_utilization: float
@@ -141,17 +142,20 @@ class _Demand:
     max_num_batched_tokens: int
 
 
-def _capacity(
-    model: ModelShape, accelerator: Accelerator, plan: ParallelPlan, formats: Formats, demand: _Demand, /
+def kv_pool(
+    model: ModelShape, accelerator: Accelerator, plan: ParallelPlan, formats: Formats, demand: MemoryUse
 ) -> KVCapacity:
-    tp = plan.tensor_parallel_size
-    budget = demand.gpu_memory_utilization * accelerator.memory_bytes
-    activation = activation_peak_bytes(model, formats, tp, demand.max_num_batched_tokens, demand.max_num_seqs)
+    """What is left for KV; with a negative number of blocks where nothing is. Pure query."""
     weights = stage_weight_bytes(model, plan, formats)
     stages = []
-    for index, groups in enumerate(split_layers(model.layers, plan.pipeline_parallel_size)):
+    for index, groups in enumerate(layers_of(model.layers, plan)):
+        tp = plan.tp_of(index)
+        budget = demand.gpu_memory_utilization * plan.accelerator_of(index, accelerator).memory_bytes
+        activation = activation_peak_bytes(
+            model, formats, tp, demand.max_num_batched_tokens, demand.max_num_seqs
+        )
         states = demand.max_num_seqs * state_bytes(groups, tp)
-        one = block_bytes(groups, formats, tp, demand.block_size)
+        one = block_bytes(groups, formats, tp, demand.block_size) / plan.prefill_context_parallel_size
         left = budget - weights[index] - activation - states - RUNTIME_BYTES
         blocks = int(left // one) if one else (UNLIMITED_BLOCKS if left >= 0 else -1)
         stages.append(
@@ -166,27 +170,36 @@ def _num_heads(group: LayerGroup) -> int:
     return getattr(attention, "num_heads", 0)
 
 
-def _plans(model: ModelShape) -> list[ParallelPlan]:
+def _plans(model: ModelShape, like: ParallelPlan) -> list[ParallelPlan]:
     """Plans from few devices to many; at equal numbers tensor parallelism first, up to a node of 8."""
+    if like.stages:
+        return []
     heads = [_num_heads(group) for group in model.layers]
     degrees = [tp for tp in (1, 2, 4, 8) if all(count % tp == 0 for count in heads)]
     stages = range(1, min(model.num_layers, LARGEST_SEARCH) + 1)
-    plans = [ParallelPlan(tp, pp) for tp in degrees for pp in stages if tp * pp <= LARGEST_SEARCH]
+    plans = [
+        replace(like, tensor_parallel_size=tp, pipeline_parallel_size=pp, pipeline_layers=())
+        for tp in degrees
+        for pp in stages
+        if tp * pp <= LARGEST_SEARCH
+    ]
     return sorted(plans, key=lambda plan: (plan.num_devices, plan.pipeline_parallel_size))
 
 
 def _shortfall(plan: ParallelPlan, capacity: KVCapacity, need_tokens: int) -> str:
     tight = capacity.tightest
     need_bytes = -(-need_tokens // capacity.block_size) * tight.block_bytes
-    where = f" of stage {tight.stage}" if plan.pipeline_parallel_size > 1 else ""
+    where = f" of stage {tight.stage}" if plan.num_stages > 1 else ""
     return (
-        f"does not fit with tensor_parallel_size {plan.tensor_parallel_size} and pipeline_parallel_size "
-        f"{plan.pipeline_parallel_size}. Each device{where} has {tight.in_words()}, and {need_tokens:,} "
+        f"does not fit with tensor_parallel_size {plan.tp_of(tight.stage)} and pipeline_parallel_size "
+        f"{plan.num_stages}. Each device{where} has {tight.in_words()}, and {need_tokens:,} "
         f"tokens of KV cache take {need_bytes / 1e9:.2f} GB"
     )
 
 
-def _remedy(plan: ParallelPlan | None) -> str:
+def _remedy(plan: ParallelPlan | None, given: ParallelPlan) -> str:
+    if given.stages:
+        return "move layers to stages with more memory, or raise a stage's tensor_parallel_size"
     if plan is None:
         return (
             f"nothing up to {LARGEST_SEARCH} devices would do: take a larger accelerator or smaller weights"

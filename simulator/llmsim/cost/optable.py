@@ -14,7 +14,8 @@ from llmsim.cost.ops import (
     StreamOp,
     Work,
 )
-from llmsim.cost.plan import split_layers
+from llmsim.cost.parallel import layers_of
+from llmsim.files.machines import Machine
 from llmsim.spec.attention import Span
 from llmsim.spec.model import (
     DenseFFN,
@@ -69,19 +70,21 @@ class StageTable:
 
 
 def lower(lowering: Lowering) -> list[StageTable]:
-    """The operator tables of all pipeline stages. Pure query."""
-    stages = split_layers(lowering.model.layers, lowering.plan.pipeline_parallel_size)
-    last = len(stages) - 1
-    tables = []
-    for index, groups in enumerate(stages):
-        ops = list(_entrance(lowering)) if index == 0 else []
-        for group in groups:
-            ops += _layer(lowering, group)
-        ops += _exit(lowering) if index == last else _boundary(lowering)
-        spans = lowering.model.spans()
-        attention = [op for group in groups for op in _attention(lowering, group, spans)]
-        tables.append(StageTable(index, _merged(ops), attention, spans))
-    return tables
+    """The operator tables of all pipeline stages, of one accelerator. Pure query."""
+    stages = layers_of(lowering.model.layers, lowering.plan)
+    return [lower_stage(replace(lowering, stage=index), groups) for index, groups in enumerate(stages)]
+
+
+def lower_stage(lowering: Lowering, groups: Sequence[LayerGroup]) -> StageTable:
+    """The operator table of the stage of ``lowering``, which holds the layers ``groups``. Pure query."""
+    index, last = lowering.stage, lowering.plan.num_stages - 1
+    ops = list(_entrance(lowering)) if index == 0 else []
+    for group in groups:
+        ops += _layer(lowering, group)
+    ops += _exit(lowering) if index == last else _boundary(lowering)
+    spans = lowering.model.spans()
+    attention = [op for group in groups for op in _attention(lowering, group, spans)]
+    return StageTable(index, _merged(ops), attention, spans)
 
 
 def _merged(ops: Sequence[Op]) -> list[Op]:
@@ -103,8 +106,7 @@ def _entrance(low: Lowering) -> Iterator[Op]:
     row = width * low.formats.activation_bytes
     yield low.stream("embedding", 1, Work(weight_bytes=row, activation_bytes=row))
     if low.tp > 1:
-        rate = collectives.all_reduce(low.efficiency, low.accelerator, low.tp)
-        yield low.collective("embedding_all_reduce", 1, d, rate)
+        yield low.all_reduce("embedding_all_reduce", 1, d)
 
 
 def _exit(low: Lowering) -> Iterator[Op]:
@@ -115,7 +117,7 @@ def _exit(low: Lowering) -> Iterator[Op]:
     width = low.model.embedding_size or d
     yield low.gemm(Gemm("lm_head", width, -(-vocab // low.tp), role), 1, "logit_rows")
     if low.tp > 1:
-        rate = collectives.gather(low.efficiency, low.accelerator, low.tp)
+        rate = collectives.gather(low.efficiency, low.accelerator, low.tp, low.machine)
         yield low.collective("logits_gather", 1, vocab, rate, "logit_rows")
     fit = low.efficiency.sampler
     yield StreamOp(
@@ -127,7 +129,10 @@ def _exit(low: Lowering) -> Iterator[Op]:
 
 def _boundary(low: Lowering) -> Iterator[Op]:
     """Hidden states handed to the next stage; the sender is charged."""
-    rate = collectives.send(low.efficiency, low.accelerator)
+    nodes: list[Machine] = []
+    if low.plan.leaves_node(low.stage, low.accelerator):
+        nodes = [low.machine, low.plan.machine_of(low.stage + 1, low.accelerator)]
+    rate = collectives.send(low.efficiency, low.accelerator, low.tp, *nodes)
     yield low.collective("pipeline_send", 1, low.model.hidden_size, rate)
 
 
@@ -144,8 +149,7 @@ def _layer(low: Lowering, group: LayerGroup) -> Iterator[Op]:
         yield low.gemm(gemm, count)
     yield from _ffn(low, group)
     if low.tp > 1:
-        rate = collectives.all_reduce(low.efficiency, low.accelerator, low.tp)
-        yield low.collective("all_reduce", count * norms, d, rate)
+        yield low.all_reduce("all_reduce", count * norms, d)
 
 
 def _mixer(low: Lowering, group: LayerGroup) -> Iterator[Op]:
@@ -162,10 +166,23 @@ def _mixer(low: Lowering, group: LayerGroup) -> Iterator[Op]:
             "attention_start", group.count * len(reads), "tokens", min(low.attention_floors_s),
             low.efficiency.launch.eager_s, low.graph_tokens,
         )  # fmt: skip
+        if low.plan.prefill_context_parallel_size > 1:
+            yield _context_merge(low, group)
     if elements:
         state = 2 * group.mixer.state_bytes(low.tp)
         yield low.stream("state", group.count, Work(state_bytes=state), "sequences")
         yield low.stream("scan", group.count, Work(flops=STATE_FLOPS * elements))
+
+
+def _context_merge(low: Lowering, group: LayerGroup) -> Op:
+    """Partial attention of a new token gathered from the devices that share its context.
+
+    Each has a value per head channel, and a maximum and a sum per head.
+    """
+    devices = low.plan.prefill_context_parallel_size
+    numbers = devices * sum(read.num_heads * (read.head_dim + 2) for read in group.mixer.reads(low.tp))
+    rate = collectives.gather(low.efficiency, low.accelerator, devices, low.machine.every(low.tp))
+    return low.collective("context_merge", group.count, numbers, rate, "sequences")
 
 
 def _ffn(low: Lowering, group: LayerGroup) -> Iterator[Op]:
@@ -176,6 +193,20 @@ def _ffn(low: Lowering, group: LayerGroup) -> Iterator[Op]:
     elif isinstance(ffn, MoEFFN):
         yield low.experts(ffn, group.count)
         yield low.elementwise("route", group.count, 2 * ffn.num_experts)
+        if low.plan.data_parallel_size > 1:
+            yield _all_to_all(low, ffn, group.count)
+
+
+def _all_to_all(low: Lowering, ffn: MoEFFN, layers: int) -> Op:
+    """Tokens to the ranks of their experts and back: two per layer, each rank with its part of the tokens.
+
+    Tensor-parallel ranks hold the same tokens, so each sends a part; what follows gathers them again,
+    which the layer's all-reduce (reduce-scatter, then gather) has in it.
+    """
+    ranks = low.plan.expert_ranks(low.stage)
+    rate = collectives.all_to_all(low.efficiency, low.accelerator, ranks, low.machine)
+    numbers = ffn.top_k * low.model.hidden_size / low.tp
+    return low.collective("expert_all_to_all", 2 * layers, numbers, rate)
 
 
 def _attention(low: Lowering, group: LayerGroup, spans: Sequence[Span]) -> Iterator[AttentionOp]:

@@ -1,27 +1,25 @@
-"""How a model is cut over devices, and in which number formats it is kept and computed."""
+"""In which number formats a model is kept and computed; and, from ``cost.parallel``, how it is cut over devices."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llmsim.cost.parallel import ParallelPlan, split_layers, stage_layer_counts
 from llmsim.errors import CatalogError, Problem
 from llmsim.spec.hardware import Accelerator
-from llmsim.spec.model import LayerGroup, ModelShape, Role
+from llmsim.spec.model import ModelShape, Role
 
-
-@dataclass(frozen=True)
-class ParallelPlan:
-    """Tensor parallelism splits every layer, pipeline parallelism the stack of layers."""
-
-    tensor_parallel_size: int = 1
-    pipeline_parallel_size: int = 1
-
-    @property
-    def num_devices(self) -> int:
-        """TP × PP. Pure query."""
-        return self.tensor_parallel_size * self.pipeline_parallel_size
+__all__ = [
+    "Formats",
+    "ParallelPlan",
+    "bytes_per_element",
+    "compute_dtype",
+    "short_dtype",
+    "split_layers",
+    "stage_layer_counts",
+]
 
 
 _BITS = {
@@ -149,32 +147,3 @@ def compute_dtype(formats: Formats, role: Role, accelerator: Accelerator) -> tup
             return name, peak
     where = f"accelerator {accelerator.name}"
     raise CatalogError(Problem(where, f"has no peak for {' or '.join(wanted)}; choose another dtype"))
-
-
-def stage_layer_counts(num_layers: int, stages: int) -> list[int]:
-    """Layers per pipeline stage, as vLLM splits them: the remainder goes to the last but one, backwards.
-
-    Source: vLLM ``distributed/utils.py: get_pp_indices``.
-    """
-    counts = [num_layers // stages] * stages
-    for place in range(num_layers % stages):
-        counts[-2 - place] += 1
-    return counts
-
-
-def split_layers(layers: Sequence[LayerGroup], stages: int) -> list[list[LayerGroup]]:
-    """The layer groups of each pipeline stage; unlike layers are taken to alternate evenly. Pure query."""
-    placed = sorted(
-        ((turn + 0.5) / group.count, index)
-        for index, group in enumerate(layers)
-        for turn in range(group.count)
-    )
-    result = []
-    start = 0
-    for count in stage_layer_counts(len(placed), stages):
-        mine = [index for _, index in placed[start : start + count]]
-        start += count
-        result.append(
-            [group.model_copy(update={"count": mine.count(i)}) for i, group in enumerate(layers) if i in mine]
-        )
-    return result

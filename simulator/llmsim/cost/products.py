@@ -93,6 +93,9 @@ class ExpertsOp(Op):
 
     ``n`` tokens touch E·(1 − (1 − k/E)^(1 + fresh·(n−1))) distinct experts, whose weights are read
     once; ``fresh`` below 1: tokens like the experts that others chose.
+
+    With expert parallelism a rank holds ``share`` of the experts, all of each, and computes for the
+    tokens of ``alike`` data-parallel ranks; routing is taken to be even over ranks.
     """
 
     num_experts: int
@@ -104,20 +107,23 @@ class ExpertsOp(Op):
     bytes_per_s: float
     fresh: float
     overlap: float
+    share: float = 1.0
+    alike: int = 1
 
     def distinct(self, n: int) -> float:
-        """Expected number of experts that n tokens touch. Pure query."""
-        return distinct_experts(self.num_experts, self.top_k, 1 + self.fresh * (n - 1))
+        """Expected number of experts on the device that n tokens of each rank touch. Pure query."""
+        draws = 1 + self.fresh * (n * self.alike - 1)
+        return self.share * distinct_experts(self.num_experts, self.top_k, draws)
 
     def work(self, n: int) -> Work:
         """See :meth:`Op.work`."""
-        rows = n * self.top_k
+        rows = n * self.alike * self.top_k * self.share
         weights = self.distinct(n) * self.expert_bytes
         return Work(rows * self.flops_per_row, weights, rows * self.activation_bytes_per_row)
 
     def needs(self, n: int) -> Needs:
         """See :meth:`Op.needs`."""
-        rows = n * self.top_k
+        rows = n * self.alike * self.top_k * self.share
         compute = rows * self.flops_per_row / self.flops_per_s
         memory = self.distinct(n) * self.expert_bytes + rows * self.activation_bytes_per_row
         return Needs(*hidden(compute, memory / self.bytes_per_s, self.overlap), launch=self._launch(n))

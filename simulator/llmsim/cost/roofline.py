@@ -1,157 +1,21 @@
-"""The roofline cost model: an op table per stage, fitted efficiencies, and memory of what was asked.
-
-Counts repeat and contexts grow steadily, so the two questions asked most are a dictionary look-up
-(``tokens_s``) and a straight line (``decode_line``).
-"""
+"""The roofline cost model: an op table per stage, and fitted efficiencies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from llmsim.cost.attention import AttentionCost
 from llmsim.cost.engines import EngineProfile
 from llmsim.cost.lowering import Lowering
-from llmsim.cost.ops import Needs, Op, Work
-from llmsim.cost.optable import StageTable, lower
-from llmsim.cost.plan import Formats, ParallelPlan
+from llmsim.cost.optable import lower_stage
+from llmsim.cost.parallel import ParallelPlan, layers_of
+from llmsim.cost.plan import Formats
+from llmsim.cost.ring import RingStage
 from llmsim.cost.roofline_options import RooflineOptions
-from llmsim.cost.rows import OpRow, attention_row, op_row
-from llmsim.cost.stage import DecodeLine, StageCost
+from llmsim.cost.roofline_stage import RooflineStage
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.model import ModelShape
 
 __all__ = ["RooflineCost", "RooflineOptions", "RooflineStage", "build_stages"]
-
-CHUNKS_REMEMBERED = 1 << 18
-"""Distinct prefill chunks kept; beyond, they are priced anew."""
-
-
-class _Memo(dict[int, float]):
-    """Seconds by count, computed when first asked for."""
-
-    def __init__(self, ops: Sequence[Op]) -> None:
-        super().__init__()
-        self._seconds: list[Callable[[int], float]] = [op.seconds for op in ops]
-
-    def __missing__(self, count: int) -> float:
-        self[count] = total = sum([seconds(count) for seconds in self._seconds])
-        return total
-
-
-class RooflineStage(StageCost):
-    """One pipeline stage, priced operator by operator (F8).
-
-    Attributes:
-        table: Its operators.
-        provenance: Where its efficiencies come from, for the report.
-        peak_flops_per_s, hbm_bytes_per_s: Datasheet peaks of one device, for the ridge point.
-    """
-
-    def __init__(self, table: StageTable, low: Lowering, peak_flops_per_s: float) -> None:
-        self.table = table
-        self.spans = table.spans
-        self.provenance = low.efficiency.provenance
-        self.peak_flops_per_s = peak_flops_per_s
-        self.hbm_bytes_per_s = low.bytes_per_s
-        self.num_devices = low.tp
-        self._attention = AttentionCost(table.attention, len(table.spans), low)
-        # The engine asks for a line before every run: bound here, the question is one call, not two.
-        self.decode_line = self._attention.decode_line  # type: ignore[method-assign, assignment]
-        self._by_tokens = _Memo([op for op in table.ops if op.per == "tokens"])
-        self._by_logit_rows = _Memo([op for op in table.ops if op.per == "logit_rows"])
-        self._by_sequences = _Memo([op for op in table.ops if op.per == "sequences"])
-        self._chunks: dict[tuple[int, int], float] = {}
-
-    def tokens_s(self, tokens: int, logit_rows: int, sequences: int) -> float:
-        """See :class:`StageCost`."""
-        return self._by_tokens[tokens] + self._by_logit_rows[logit_rows] + self._by_sequences[sequences]
-
-    def chunk_s(self, new_tokens: int, cached: int) -> float:
-        """See :class:`StageCost`."""
-        key = (new_tokens, cached)
-        seconds = self._chunks.get(key)
-        if seconds is None:
-            seconds = self._attention.chunk_s(new_tokens, cached)
-            if len(self._chunks) < CHUNKS_REMEMBERED:
-                self._chunks[key] = seconds
-        return seconds
-
-    def decode_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
-        """See :class:`StageCost`."""
-        return self._attention.decode_line(sequences, kv_tokens, growth)
-
-    def _counts(self, tokens: int, logit_rows: int, sequences: int) -> Iterator[tuple[Op, int]]:
-        counts = {"tokens": tokens, "logit_rows": logit_rows, "sequences": sequences}
-        return ((op, counts[op.per]) for op in self.table.ops if counts[op.per])
-
-    def op_rows(
-        self,
-        tokens: int,
-        logit_rows: int,
-        sequences: int,
-        *,
-        chunks: Sequence[tuple[int, int]] = (),
-        decoding: int = 0,
-        kv_tokens: Sequence[int] = (),
-    ) -> list[OpRow]:
-        """One iteration operator by operator; the rows' times add up to the iteration's. Pure query.
-
-        Args:
-            tokens: T; logit_rows: S; sequences: B.
-            chunks: (new tokens, cached tokens) of each prefill chunk.
-            decoding: Sequences that decode.
-            kv_tokens: Per span, KV tokens they read.
-        """
-        rows = [op_row(self.table.index, op, n) for op, n in self._counts(tokens, logit_rows, sequences)]
-        for op in self._attention.ops if chunks else ():
-            works = [op.chunk_work(*chunk) for chunk in chunks]
-            needs = [op.chunk_needs(*chunk) for chunk in chunks]
-            rows.append(attention_row(self.table.index, f"prefill_{op.op.name}", op.op.layers, works, needs))
-        for op in self._attention.ops if decoding else ():
-            kv = kv_tokens[op.op.span_index]
-            works, needs = [op.decode_work(decoding, kv)], [op.decode_needs(decoding, kv)]
-            rows.append(attention_row(self.table.index, f"decode_{op.op.name}", op.op.layers, works, needs))
-        return rows
-
-    def bound_seconds(self, tokens: int, logit_rows: int, sequences: int) -> dict[str, float]:
-        """See :class:`StageCost`: compute, memory, network, launch, host; they add up to ``tokens_s``."""
-        total = dict.fromkeys(Needs._fields, 0.0)
-        for op, n in self._counts(tokens, logit_rows, sequences):
-            needs = op.needs(n)
-            total[needs.bound()] += op.layers * max(needs)
-            total["launch"] += op.layers * op.floor_s
-        return total
-
-    def chunk_bound_seconds(self, new_tokens: int, cached: int) -> dict[str, float]:
-        """See :class:`StageCost`."""
-        return self._attention.bounds(
-            [(op, op.chunk_needs(new_tokens, cached)) for op in self._attention.ops]
-        )
-
-    def decode_bound_seconds(self, sequences: int, kv_tokens: Sequence[int]) -> dict[str, float]:
-        """See :class:`StageCost`."""
-        ops = self._attention.ops
-        return self._attention.bounds(
-            [(op, op.decode_needs(sequences, kv_tokens[op.op.span_index])) for op in ops]
-        )
-
-    def iteration_work(
-        self,
-        tokens: int,
-        logit_rows: int,
-        sequences: int,
-        prefill_pairs: float = 0,
-        decode_kv_tokens: float = 0,
-    ) -> Work:
-        """FLOPs and bytes on one device, for energy (F12). Pure query.
-
-        ``prefill_pairs`` and ``decode_kv_tokens`` count full attention; shorter spans are then
-        overstated. Cached tokens that prefill chunks read again are not in these sums.
-        """
-        works = [op.work(n).times(op.layers) for op, n in self._counts(tokens, logit_rows, sequences)]
-        works += [op.summed_work(prefill_pairs, decode_kv_tokens) for op in self._attention.ops]
-        return Work(*(sum(column) for column in zip(*works, strict=True)))
 
 
 def build_stages(
@@ -160,6 +24,7 @@ def build_stages(
     *,
     tensor_parallel_size: int = 1,
     pipeline_parallel_size: int = 1,
+    plan: ParallelPlan | None = None,
     dtype: str = "auto",
     kv_cache_dtype: str = "auto",
     quantization: str | None = None,
@@ -167,18 +32,22 @@ def build_stages(
     options: RooflineOptions | None = None,
     profile: EngineProfile | None = None,
 ) -> list[RooflineStage]:
-    """The stages of a model on an accelerator, from an engine's own settings. Pure query."""
+    """The stages of a model on an accelerator, from an engine's own settings. Pure query.
+
+    Args:
+        plan: In place of the two sizes.
+    """
     formats = Formats.resolve(model, dtype=dtype, kv_cache_dtype=kv_cache_dtype, quantization=quantization)
-    plan = ParallelPlan(tensor_parallel_size, pipeline_parallel_size)
+    plan = plan or ParallelPlan(tensor_parallel_size, pipeline_parallel_size)
     return RooflineCost.stages(
         options, model, accelerator, plan, formats, enforce_eager=enforce_eager, profile=profile
     )
 
 
 class RooflineCost:
-    """``cost_model: roofline``, version ``roofline-v2``."""
+    """``cost_model: roofline``, version ``roofline-v3``."""
 
-    version = "roofline-v2"
+    version = "roofline-v3"
     Options = RooflineOptions
     prices_host = True
     """Whether iterations, and requests on their way in, cost what the engine's generation costs."""
@@ -201,11 +70,15 @@ class RooflineCost:
         Without a ``profile`` kernels are as timed one by one, and the host is the accelerator file's.
         """
         options = options or RooflineOptions()
-        curves = options.curves(accelerator)
-        efficiency = options.apply(options.under(curves, profile, eager=enforce_eager) if profile else curves)
-        low = Lowering(model, accelerator, plan, formats, efficiency, enforce_eager)
-        peak = low.peak_flops_per_s
-        stages = [RooflineStage(table, low, peak) for table in lower(low)]
+        devices = [plan.accelerator_of(stage, accelerator) for stage in range(plan.num_stages)]
+        known = {
+            device.name: options.efficiency_of(device, profile, eager=enforce_eager) for device in devices
+        }
+        stage_class = RingStage if plan.prefill_context_parallel_size > 1 else RooflineStage
+        stages = []
+        for index, (device, groups) in enumerate(zip(devices, layers_of(model.layers, plan), strict=True)):
+            low = Lowering(model, device, plan, formats, known[device.name], enforce_eager, index)
+            stages.append(stage_class(lower_stage(low, groups), low, low.peak_flops_per_s))
         if profile and (hidden_s := profile.hidden_host_s()):
             iteration_s = options.calibrated().get("hidden_iteration_s", hidden_s[0])
             stages[0].hidden_host_s = iteration_s, hidden_s[1]

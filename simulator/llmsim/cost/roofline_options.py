@@ -52,6 +52,13 @@ class RooflineOptions(Calibrated):
             else _read(Path(self.efficiency), accelerator)
         )
 
+    def efficiency_of(
+        self, accelerator: Accelerator, profile: EngineProfile | None, *, eager: bool
+    ) -> Efficiency:
+        """The efficiencies after all changes, as ``profile``'s engine leaves them. Pure query."""
+        curves = self.curves(accelerator)
+        return self.apply(self.under(curves, profile, eager=eager) if profile else curves)
+
     @cached_property
     def _overlay(self) -> Overlay | None:
         return None if self.overlay is None else read_overlay(Path(self.overlay))

@@ -20,18 +20,23 @@ from llmsim.files import capacity, catalog
 from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
+from llmsim.files.machines import machine_conflicts
 from llmsim.files.overlay_file import read_overlay
 from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
 from llmsim.registry import nearest
 from llmsim.spec.base import Place, raise_problems
 from llmsim.spec.model import ModelShape
-from llmsim.spec.scenario import Scenario, length_conflicts, parallel_conflicts
+from llmsim.spec.parallel import parallel_conflicts
+from llmsim.spec.scenario import Scenario, length_conflicts
 from llmsim.spec.serving import Pool
 
 T = TypeVar("T")
 
 COST_FILES: dict[str, Callable[[Path], object]] = {"overlay": read_overlay, "efficiency": catalog.read}
 """Keys of a cost model that name files, and what reads each."""
+
+DEVICE_NAMES: dict[str, Callable[[str], object]] = {"accelerator": catalog.accelerator, "node": catalog.node}
+"""Keys of a pool, or of its stages, that are names of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -176,17 +181,18 @@ def _catalogue_names(document: Document, base_dir: Path) -> tuple[ModelShape | N
     fleet = document.value.get("fleet")
     pools = fleet if isinstance(fleet, list) else [fleet]
     for index, pool in enumerate(pools):
-        name = pool.get("accelerator") if isinstance(pool, dict) else None
-        place: Place = ("fleet", index) if isinstance(fleet, list) else ("fleet",)
-        if isinstance(name, str):
-            _look_up((*place, "accelerator"), document, catalog.accelerator, name)
+        at: Place = ("fleet", index) if isinstance(fleet, list) else ("fleet",)
+        for place, devices in _device_mappings(pool, at):
+            for key, find in DEVICE_NAMES.items():
+                if isinstance(devices.get(key), str):
+                    _look_up((*place, key), document, find, devices[key])
         own = (
-            _model((*place, "model"), pool.get("model"), document, base_dir)
-            if isinstance(pool, dict)
-            else None
+            _model((*at, "model"), pool.get("model"), document, base_dir) if isinstance(pool, dict) else None
         )
         if own is not None:
             pool_models[index] = own
+    for at, look_at_pool, pool in capacity.lookups(document.value):
+        _look_up(at, document, look_at_pool, pool)
     for at, cost_model in _cost_models(document.value):
         for key, look_at in COST_FILES.items():
             if isinstance(cost_model.get(key), str):
@@ -202,6 +208,16 @@ def _model(place: Place, given: Any, document: Document, base_dir: Path) -> Mode
     if not isinstance(ref, str):
         return None
     return _look_up(place, document, catalog.model, ref, base_dir, asked.get("assume"))
+
+
+def _device_mappings(pool: Any, at: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """What names accelerators and nodes: the pool, and the stages of an asymmetric pipeline."""
+    if isinstance(pool, dict):
+        yield at, pool
+        stages = pool.get("stages")
+        for number, stage in enumerate(stages if isinstance(stages, list) else []):
+            if isinstance(stage, dict):
+                yield (*at, "stages", number), stage
 
 
 def _look_for_workload(document: Document) -> None:
@@ -245,6 +261,7 @@ def _model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
     scenario = loaded.scenario
     models = [loaded.model_of(pool) for pool in scenario.fleet]
     yield from parallel_conflicts(scenario.fleet, models)
+    yield from machine_conflicts(scenario.fleet)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     if any(engine.longest() is None for engine in engines):
         limits = [

@@ -101,7 +101,7 @@ def energy_by_replica(record: RunRecord, duration_s: float) -> dict[int, float] 
         parts.setdefault(index, []).append(None if idle_w is None else idle_w * each.accelerator_seconds)
     for replica in record.replicas:
         work_w = _work_w(replica)
-        joules = None if work_w is None else replica.num_accelerators * work_w * busy[replica.index]
+        joules = None if work_w is None else work_w * busy[replica.index]
         parts.setdefault(replica.index, []).append(joules)
     return _known(parts)
 
@@ -109,7 +109,7 @@ def energy_by_replica(record: RunRecord, duration_s: float) -> dict[int, float] 
 def unknown_power(record: RunRecord) -> str:
     """The accelerators for want of whose idle or peak power there is no energy, by name; '' for none."""
     names = dict.fromkeys(
-        replica.accelerator for replica in record.replicas if None in _powers(replica, replica.accelerator)
+        name for replica in record.replicas for name in replica.accelerators if None in _powers(replica, name)
     )
     return ", ".join(names)
 
@@ -123,17 +123,24 @@ def _powers(replica: ReplicaRecord | None, accelerator: str) -> tuple[float | No
 
 
 def _work_w(replica: ReplicaRecord) -> float | None:
-    """What work adds to one idle device, in W."""
-    idle_w, load_w = _powers(replica, replica.accelerator)
-    return None if idle_w is None or load_w is None else load_w - idle_w
+    """What work adds to its idle devices, in W."""
+    total_w = 0.0
+    for name, number in replica.accelerators.items():
+        idle_w, load_w = _powers(replica, name)
+        if idle_w is None or load_w is None:
+            return None
+        total_w += number * (load_w - idle_w)
+    return total_w
 
 
 def _energy_j(replica: ReplicaRecord, duration_s: float, busy: float) -> float | None:
-    idle_w, load_w = _powers(replica, replica.accelerator)
-    if idle_w is None or load_w is None:
-        return None
-    per_device = idle_w * duration_s + (load_w - idle_w) * busy
-    return replica.num_accelerators * per_device
+    joules = 0.0
+    for name, number in replica.accelerators.items():
+        idle_w, load_w = _powers(replica, name)
+        if idle_w is None or load_w is None:
+            return None
+        joules += number * (idle_w * duration_s + (load_w - idle_w) * busy)
+    return joules
 
 
 def _known(parts: Mapping[int, list[float | None]]) -> dict[int, float] | None:

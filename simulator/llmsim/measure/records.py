@@ -77,7 +77,7 @@ class ReplicaRecord:
         index: Position over all pools, the ``replica`` of rows and requests.
         pool: Name of its pool.
         accelerator: Catalogue name.
-        num_accelerators: Devices it occupies: TP x PP.
+        num_accelerators: Devices it occupies.
         num_kv_blocks: Size of its KV pool in blocks.
         block_size: Tokens in a block.
         stages: Its cost model, one entry per pipeline stage.
@@ -89,6 +89,9 @@ class ReplicaRecord:
             when nothing is known of the cost model's errors.
         idle_w, load_w: Draw of one accelerator with nothing to do, and at work; None is the catalogue's.
         model: The model it serves, as the scenario names it.
+        plan: Its parallel plan, in words.
+        plan_choice, plans_tried: How the plan was chosen, and every plan that was tried; empty when given.
+        devices: Number of each accelerator, where they are not all ``accelerator``.
     """
 
     index: int
@@ -106,6 +109,15 @@ class ReplicaRecord:
     idle_w: float | None = None
     load_w: float | None = None
     model: str = ""
+    plan: str = ""
+    plan_choice: str = ""
+    plans_tried: Sequence[str] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def accelerators(self) -> Mapping[str, int]:
+        """Number of devices by accelerator. Pure query."""
+        return self.devices or {self.accelerator: self.num_accelerators}
 
 
 @dataclass

@@ -6,6 +6,7 @@ from collections import Counter
 
 from llmsim.cost.memory import UNLIMITED_BLOCKS
 from llmsim.files import catalog
+from llmsim.files.machines import machine_of
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, RunRecord
 from llmsim.report.facts import Fact
@@ -69,17 +70,38 @@ def _pools(record: RunRecord) -> list[tuple[ReplicaRecord, int]]:
 def _pool_facts(replica: ReplicaRecord, num_replicas: int, loaded: LoadedScenario) -> list[Fact]:
     pool = next(pool for pool in loaded.scenario.fleet if pool.name == replica.pool)
     engine = loaded.scenario.engine_of(pool)
-    plan = f"TP {pool.tensor_parallel_size}, PP {pool.pipeline_parallel_size}"
     policy = f"{engine.scheduler.kind}, at most {engine.max_num_seqs:,} sequences"
     budget = f"{engine.max_num_batched_tokens:,} new tokens an iteration"
     return [
-        Fact("Fleet", f"{num_replicas} × ({replica.num_accelerators} × {replica.accelerator}, {plan})"),
+        Fact("Fleet", f"{num_replicas} × ({_devices(replica)}, {replica.plan})"),
+        *_placement(replica, pool),
         _accelerator(replica),
         Fact("Engine", f"{policy} and {budget}", replica.engine),
         Fact("KV pool", f"{engine.kv_cache.kind}, {_blocks(replica)}", replica.kv_arithmetic),
         _cost_model(replica, pool),
         _price(replica, pool),
     ]
+
+
+def _devices(replica: ReplicaRecord) -> str:
+    return " + ".join(f"{number} × {name}" for name, number in replica.accelerators.items())
+
+
+def _placement(replica: ReplicaRecord, pool: Pool) -> list[Fact]:
+    """How a searched plan was chosen, what data-parallel ranks assume, and the network where plans need one."""
+    facts = []
+    if replica.plan_choice:
+        facts.append(Fact("Plan", replica.plan_choice, "tried: " + "; ".join(replica.plans_tried)))
+    if pool.data_parallel_size > 1:
+        facts.append(
+            Fact("Expert load", "each data-parallel rank is priced as if all had its batch; even routing")
+        )
+    machine = machine_of(catalog.accelerator(replica.accelerator), pool.node)
+    if replica.num_accelerators * pool.data_parallel_size > machine.num_devices or len(replica.devices) > 1:
+        network = f"{format_si(machine.network_bytes_per_s, 'B/s')} out of each node of {machine.num_devices}"
+        source = f"assumed: {machine.assumed}" if machine.assumed else f"node {machine.name}"
+        facts.append(Fact("Network", network, source))
+    return facts
 
 
 def _blocks(replica: ReplicaRecord) -> str:

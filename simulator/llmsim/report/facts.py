@@ -43,7 +43,7 @@ def subtitle(record: RunRecord, model: str) -> str:
     """Model and fleet in a line: ``llama-3.1-8b on 2 × h100-sxm``."""
     devices: Counter[str] = Counter()
     for replica in record.replicas:
-        devices[replica.accelerator] += replica.num_accelerators
+        devices.update(replica.accelerators)
     return f"{model} on {' and '.join(f'{number} × {name}' for name, number in devices.items())}"
 
 

@@ -8,7 +8,9 @@ from llmsim import plugins
 from llmsim.cost.engines import engine_profile
 from llmsim.cost.intervals import model_spread
 from llmsim.cost.memory import KVCapacity, kv_capacity
-from llmsim.cost.plan import Formats, ParallelPlan
+from llmsim.cost.parallel import ParallelPlan
+from llmsim.cost.plan import Formats
+from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.request import Request
@@ -18,6 +20,7 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.sim.parallel import choose_plan
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
@@ -37,8 +40,6 @@ class PoolPlan:
         self.accelerator = catalog.accelerator(pool.accelerator)
         spec, model = self.spec, loaded.model_of(pool)
         self.model_name = loaded.scenario.model_of(pool).ref
-        self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
-        self._stay_within_the_node()
         formats = Formats.resolve(
             model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
         )
@@ -46,15 +47,22 @@ class PoolPlan:
         priced = getattr(cost_model, "prices_host", False)
         self.profile = engine_profile(spec.name, spec.version) if priced else None
         options = options_of(cost_model, pool.cost_model)
-        self.stages = cost_model.stages(
-            options,
-            model,
-            self.accelerator,
-            self.plan,
-            formats,
-            enforce_eager=spec.enforce_eager,
-            profile=self.profile,
-        )
+
+        def stages_of(plan: ParallelPlan) -> list[StageCost]:
+            stages: list[StageCost] = cost_model.stages(
+                options,
+                model,
+                self.accelerator,
+                plan,
+                formats,
+                enforce_eager=spec.enforce_eager,
+                profile=self.profile,
+            )
+            return stages
+
+        self.choice = choose_plan(loaded, pool, stages_of)
+        self.plan = self.choice.plan
+        self.stages = stages_of(self.plan)
         self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
@@ -91,6 +99,10 @@ class PoolPlan:
             block_size=engine.kv.block_size,
             stages=self.stages,
             usd_per_hour=self._usd_per_hour(),
+            plan=self.plan.in_words(),
+            plan_choice=self.choice.in_words(),
+            plans_tried=tuple(trial.in_words() for trial in self.choice.tried),
+            devices=self.plan.devices(self.accelerator.name),
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
             engine=self.profile.in_words() if self.profile else "",
@@ -100,11 +112,19 @@ class PoolPlan:
         )
 
     def _usd_per_hour(self) -> float | None:
-        """Price of one replica on demand; of a pool's whole instances, its part."""
-        prices, used = pool_prices(self.pool), self.plan.num_devices * self.pool.replicas
-        if prices.on_demand is None:
+        """On-demand price of all devices of one replica; of a pool's whole instances, its part."""
+        if self.pool.instance is None and self.pool.usd_per_hour is None:
+            prices = {
+                name: catalog.accelerator(name).usd_per_hour
+                for name in self.plan.devices(self.accelerator.name)
+            }
+            numbers = self.plan.devices(self.accelerator.name)
+            known = [numbers[name] * price for name, price in prices.items() if price is not None]
+            return sum(known) if len(known) == len(prices) else None
+        rent, used = pool_prices(self.pool), self.plan.num_devices * self.pool.replicas
+        if rent.on_demand is None:
             return None
-        return prices.on_demand.at(0.0) * self.plan.num_devices * (prices.billed(used) / used)
+        return rent.on_demand.at(0.0) * self.plan.num_devices * (rent.billed(used) / used)
 
     def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
         spec = self.spec
@@ -125,18 +145,6 @@ class PoolPlan:
             where = f"fleet pool '{self.pool.name}'"
             problems = [Problem(where, problem.message) for problem in error.problems]
             raise DoesNotFitError(problems, hint=error.hint) from None
-
-    def _stay_within_the_node(self) -> None:
-        """Tensor parallelism over a network is not modelled; pricing it as NVLink would flatter it."""
-        size, limit = self.plan.tensor_parallel_size, self.accelerator.scale_up_size
-        if limit is not None and size > limit:
-            raise ScenarioError(
-                Problem(
-                    f"fleet pool '{self.pool.name}'",
-                    f"tensor_parallel_size {size} is more than the {limit} devices that {self.accelerator.name}'s "
-                    f"{self.accelerator.link_name} joins; use up to {limit}, and pipeline_parallel_size beyond",
-                )
-            )
 
     def _kv_cache(self) -> KVCache:
         kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
@@ -181,7 +189,7 @@ def build_fleet(loaded: LoadedScenario, log: StepLog) -> FleetParts:
     parts = FleetParts([], [], [])
     for pool in loaded.scenario.fleet:
         plan = PoolPlan(loaded, pool)
-        for _ in range(pool.replicas):
+        for _ in range(pool.replicas * pool.data_parallel_size):  # a data-parallel rank is an engine
             engine = plan.engine(
                 len(parts.engines), log, fast_forward=loaded.scenario.simulation.fast_forward
             )

@@ -20,7 +20,6 @@ from llmsim import plugins
 from llmsim.spec.admission import Admission
 from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.energy import Energy
-from llmsim.spec.model import ModelShape
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.targets import Slo
@@ -138,23 +137,6 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
             f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
         )
-
-
-def parallel_conflicts(fleet: Sequence[Pool], models: Sequence[ModelShape]) -> Iterator[tuple[Place, str]]:
-    """What of each pool's model cannot be dealt to its devices, as vLLM refuses it too."""
-    for index, (pool, model) in enumerate(zip(fleet, models, strict=True)):
-        tp, pp = pool.tensor_parallel_size, pool.pipeline_parallel_size
-        uneven = [group.num_heads for group in model.layers if group.num_heads % tp]
-        if uneven:
-            yield (
-                ("fleet", index, "tensor_parallel_size"),
-                f"{tp} does not divide the {uneven[0]} attention heads of {model.name}; choose a size that does",
-            )
-        if pp > model.num_layers:
-            yield (
-                ("fleet", index, "pipeline_parallel_size"),
-                f"{pp} stages are more than the {model.num_layers} layers of {model.name}",
-            )
 
 
 def length_conflicts(

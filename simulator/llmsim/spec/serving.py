@@ -87,20 +87,57 @@ class Engine(Strict):
         )
 
 
+class PoolStage(Strict):
+    """A pipeline stage on devices of its own (HexGen, arXiv 2311.11514)."""
+
+    accelerator: str = Field(description="a name of `llmsim list accelerators`")
+    node: str | None = Field(None, description="a name of `llmsim list nodes`; null is the usual one")
+    tensor_parallel_size: PositiveInt = Field(1, le=1024, description="devices that share each layer")
+    layers: PositiveInt = Field(description="layers of the model that it holds")
+
+
 class Pool(Strict):
     """Identical replicas."""
 
     name: str = Field("main", min_length=1, description="what the report calls it")
     accelerator: str = Field(
-        "", description="a name of `llmsim list accelerators`; an `instance` says it too"
+        "",
+        description="a name of `llmsim list accelerators`; an `instance` says it too, and `stages` name their own",
     )
     instance: str | None = Field(
         None,
         description="a name of `llmsim list instances`: accelerator and price; whole instances are paid for",
     )
+    node: str | None = Field(
+        None,
+        description="a name of `llmsim list nodes`: how many accelerators one link joins, and the network beyond; "
+        "null is the usual one",
+    )
     replicas: PositiveInt = Field(1, le=MOST_REPLICAS, description="how many copies of the model serve")
-    tensor_parallel_size: PositiveInt = Field(1, le=1024, description="devices that share each layer")
+    tensor_parallel_size: Annotated[int, Field(gt=0, le=1024)] | Literal["auto"] = Field(
+        1,
+        description="devices that share each layer; auto tries plans that fit memory and takes the one with the "
+        "lowest cost per output token",
+    )
     pipeline_parallel_size: PositiveInt = Field(1, description="stages the layers are divided into")
+    pipeline_layers: list[PositiveInt] | None = Field(
+        None, min_length=1, description="layers of each stage; null divides them evenly"
+    )
+    data_parallel_size: PositiveInt = Field(
+        1,
+        le=1024,
+        description="ranks of a replica that share the experts, each with its own batch and KV; needs "
+        "enable_expert_parallel",
+    )
+    enable_expert_parallel: bool = Field(
+        False, description="divide whole experts over the tensor- and data-parallel ranks"
+    )
+    prefill_context_parallel_size: PositiveInt = Field(
+        1, le=1024, description="devices that share each prompt (ring attention) and the KV of each context"
+    )
+    stages: list[PoolStage] | None = Field(
+        None, min_length=1, description="an asymmetric pipeline: accelerator, degree and layers of each stage"
+    )
     cost_model: Annotated[PolicyRef, Policy(plugins.COST_MODELS)] = Field(
         PolicyRef("roofline", {}),
         validate_default=True,
@@ -133,3 +170,11 @@ class Pool(Strict):
     @classmethod
     def _model_by_name(cls, value: Any) -> Any:
         return value if value is None else model_by_name(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_stage_names_the_accelerator(cls, value: Any) -> Any:
+        stages = value.get("stages") if isinstance(value, dict) else None
+        if isinstance(stages, list) and stages and isinstance(stages[0], dict) and "accelerator" not in value:
+            return value | {"accelerator": stages[0].get("accelerator")}
+        return value

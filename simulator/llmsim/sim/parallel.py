@@ -1,0 +1,75 @@
+"""The parallel plan of a pool: as its keys say, or searched for."""
+
+from __future__ import annotations
+
+from itertools import islice
+from statistics import fmean
+
+from llmsim.cost.memory import KVCapacity, MemoryUse, kv_pool
+from llmsim.cost.parallel import ParallelPlan
+from llmsim.cost.plan import Formats
+from llmsim.cost.pool_plan import parallel_plan
+from llmsim.cost.search import Choice, Demand, StagesOf, search
+from llmsim.engine.request import Request
+from llmsim.files import catalog
+from llmsim.files.machines import machine_of
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.spec.serving import Pool
+from llmsim.workload.stream import RequestStream, open_stream
+
+SAMPLE = 1000
+"""Requests of the workload that its mean lengths are taken from."""
+
+
+def choose_plan(loaded: LoadedScenario, pool: Pool, stages_of: StagesOf) -> Choice:
+    """The plan of ``pool``; with ``tensor_parallel_size: auto`` the best of a search. Pure query.
+
+    Args:
+        stages_of: The pool's cost model.
+    """
+    plan = parallel_plan(pool)
+    if pool.tensor_parallel_size != "auto":
+        return Choice(plan)
+    accelerator, model = catalog.accelerator(pool.accelerator), loaded.model_of(pool)
+    spec = loaded.scenario.engine_of(pool)
+    formats = Formats.resolve(
+        model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
+    )
+    use = MemoryUse(
+        spec.gpu_memory_utilization, spec.block_size, spec.max_num_seqs, spec.max_num_batched_tokens
+    )
+
+    def capacity_of(candidate: ParallelPlan) -> KVCapacity:
+        return kv_pool(model, accelerator, candidate, formats, use)
+
+    machine = machine_of(accelerator, pool.node)
+    return search(model, plan, machine, _demand(loaded, pool), stages_of, capacity_of)
+
+
+def _demand(loaded: LoadedScenario, pool: Pool) -> Demand:
+    """The first requests' mean lengths, and how many the engine's limits or a closed loop let run at once."""
+    scenario = loaded.scenario
+    spec = scenario.engine_of(pool)
+    stream = open_stream(scenario.workload, scenario.simulation.seed, loaded.base_dir)
+    requests = _sample(stream)
+    engines = sum(each.replicas * each.data_parallel_size for each in scenario.fleet)
+    sequences = spec.max_num_seqs
+    if stream.max_concurrency is not None:
+        sequences = min(sequences, -(-stream.max_concurrency // engines))
+    tpot_ms = scenario.slo.tpot_ms
+    return Demand(
+        fmean(request.input_tokens for request in requests),
+        fmean(request.output_tokens for request in requests),
+        sequences,
+        spec.max_num_batched_tokens,
+        spec.max_model_len or 1,
+        spec.num_kv_tokens,
+        None if tpot_ms is None else tpot_ms / 1e3,
+    )
+
+
+def _sample(stream: RequestStream) -> list[Request]:
+    if stream.max_concurrency is None:
+        return list(islice(stream.requests(), SAMPLE))
+    drawn = (stream.draw(0.0) for _ in range(SAMPLE))
+    return [request for request in drawn if request is not None]
