@@ -21,6 +21,7 @@ from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
 from llmsim.files.overlay_file import read_overlay
+from llmsim.files.topology import placement_conflicts
 from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
 from llmsim.spec.base import Place, raise_problems
 from llmsim.spec.model import ModelShape
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 COST_FILES: dict[str, Callable[[Path], object]] = {"overlay": read_overlay, "efficiency": catalog.read}
 """Keys of a cost model that name files, and what reads each."""
+
+DEVICE_NAMES: dict[str, Callable[[str], object]] = {"accelerator": catalog.accelerator, "node": catalog.node}
+"""Keys of a pool that are names of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -147,12 +151,13 @@ def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
     fleet = document.value.get("fleet")
     pools = fleet if isinstance(fleet, list) else [fleet]
     for index, pool in enumerate(pools):
-        name = pool.get("accelerator") if isinstance(pool, dict) else None
-        place: Place = (
-            ("fleet", index, "accelerator") if isinstance(fleet, list) else ("fleet", "accelerator")
-        )
-        if isinstance(name, str):
-            _look_up(place, document, catalog.accelerator, name)
+        place: Place = ("fleet", index) if isinstance(fleet, list) else ("fleet",)
+        for key, find in DEVICE_NAMES.items():
+            if isinstance(pool, dict) and isinstance(pool.get(key), str):
+                _look_up((*place, key), document, find, pool[key])
+    for place, group in _node_groups(document.value):
+        if isinstance(group.get("node"), str):
+            _look_up((*place, "node"), document, catalog.node, group["node"])
     for at, cost_model in _cost_models(document.value):
         for key, look_at in COST_FILES.items():
             if isinstance(cost_model.get(key), str):
@@ -164,6 +169,15 @@ def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
     if not isinstance(ref, str):
         return None
     return _look_up(("model",), document, catalog.model, ref, base_dir, asked.get("assume"))
+
+
+def _node_groups(value: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The machines that the topology lists, and where."""
+    topology = value.get("topology")
+    groups = topology.get("nodes") if isinstance(topology, dict) else None
+    for index, group in enumerate(groups if isinstance(groups, list) else []):
+        if isinstance(group, dict):
+            yield ("topology", "nodes", index), group
 
 
 def _look_for_workload(document: Document) -> None:
@@ -205,6 +219,7 @@ def _look_up(place: Place, document: Document, find: Callable[..., T], *argument
 def _model_conflicts(scenario: Scenario, model: ModelShape) -> Iterator[tuple[Place, str]]:
     """What the scenario allows and the model does not."""
     yield from parallel_conflicts(scenario.fleet, model)
+    yield from placement_conflicts(scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     if any(engine.longest() is None for engine in engines):
         limits = [engine.longest(model.max_position_embeddings) for engine in engines]

@@ -191,6 +191,14 @@ class Pool(Strict):
 
     name: str = Field("main", min_length=1, description="what the report calls it")
     accelerator: str = Field(description="a name of `llmsim list accelerators`")
+    node: str | None = Field(
+        None,
+        description="a name of `llmsim list nodes`: the machine its replicas sit in; null is the catalogue's usual "
+        "one for the accelerator",
+    )
+    zone: str | None = Field(
+        None, min_length=1, description="the zone its replicas are in; null is the topology's first one"
+    )
     replicas: PositiveInt = Field(1, le=MOST_REPLICAS, description="how many copies of the model serve")
     tensor_parallel_size: PositiveInt = Field(1, le=1024, description="devices that share each layer")
     pipeline_parallel_size: PositiveInt = Field(1, description="stages the layers are divided into")
