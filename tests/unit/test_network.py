@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 from collections.abc import Callable
 from itertools import permutations
+from math import inf
 
 import pytest
 
@@ -244,6 +245,25 @@ def test_a_link_may_change(bench: Bench) -> None:
     bench.at(4, lambda: bench.network.set_capacity(wire, 4))
 
     assert {"a": 6} == bench.run()
+
+
+def test_a_link_that_never_limits_joins_nobody(bench: Bench) -> None:
+    """Two transfers over one have all of their own links; until it gets a capacity."""
+    wide = link(inf)
+    for index in range(2):
+        bench.send(str(index), Path.through(wide, link(1)), 4)
+    bench.send("free", Path.through(wide), 100)
+    bench.at(2, lambda: bench.network.set_capacity(wide, 1))
+
+    assert {"free": 0, "0": 6, "1": 6} == bench.run()
+    assert 108 == wide.carried_bytes
+
+
+@pytest.mark.parametrize("bytes_per_s", [-1, inf, float("nan")])
+def test_impossible_capacities_are_refused(bench: Bench, bytes_per_s: float) -> None:
+    """With the number."""
+    with pytest.raises(InvariantError, match="link link cannot carry"):
+        bench.network.set_capacity(link(1), bytes_per_s)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -60,6 +60,11 @@ class ServerType:
         """Groups of devices that the scale-up link joins. Pure query."""
         return -(-self.num_devices // self.island_size)
 
+    @property
+    def has_own_ports(self) -> bool:
+        """Whether its devices' ports together are no more than its network, which then never limits. Pure query."""
+        return self.num_devices * self.port_bytes_per_s <= self.network_bytes_per_s
+
     def with_network(self, bytes_per_s: float) -> ServerType:
         """The same machine with another network: a device gets its part of it, or what its own ports gave."""
         port = max(self.port_bytes_per_s, bytes_per_s / self.num_devices)

@@ -87,8 +87,8 @@ def _no_machines(pool: Pool, topology: Topology) -> str:
 
 def _no_room(pool: Pool, groups: list[NodeGroup], placed: int) -> str:
     machines = " and ".join(f"{group.count} × {group.node}" for group in groups)
-    each = f"{server_type(pool.accelerator, groups[0].node).num_devices} devices each"
+    size = server_type(pool.accelerator, groups[0].node).num_devices
     return (
-        f"{pool.replicas} replicas of {num_devices(pool)} devices need more than {machines} ({each}) have left: "
-        f"there is room for {placed}; lower it, or raise the count in topology.nodes"
+        f"{pool.replicas} replicas with {num_devices(pool)} devices each need more than {machines} (of {size}) "
+        f"have left: there is room for {placed}; lower it, or raise the count in topology.nodes"
     )

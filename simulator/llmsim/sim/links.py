@@ -11,7 +11,8 @@ class Link:
 
     Attributes:
         name: For messages and reports.
-        bytes_per_s: Most it carries; change it through :meth:`Network.set_capacity`.
+        bytes_per_s: Most it carries; infinite where something else on the way always limits. Change it
+            through :meth:`Network.set_capacity`.
         latency_s: From one end to the other, one way.
         is_up: Whether it still stands (:meth:`Network.fail`).
         carried_bytes: What has gone through with transfers that have ended, however they did.

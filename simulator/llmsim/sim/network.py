@@ -76,7 +76,7 @@ class Network:
         transfer = Transfer(path, num_bytes, now_s, next(self._orders), done, lost)
         if not all(link.is_up for link, _ in path.hops):
             self._at(now_s, [transfer], self._lose)
-        elif not num_bytes or (not path.hops and limit_bytes_per_s == inf):
+        elif not num_bytes or limit_bytes_per_s == path.bytes_per_s == inf:
             transfer.leave(num_bytes)
             self._let_arrive([transfer])
         else:
@@ -107,9 +107,16 @@ class Network:
             self._tell_lost(transfer)
 
     def set_capacity(self, link: Link, bytes_per_s: float) -> None:
-        """``link`` carries ``bytes_per_s`` from now on; at zero its transfers wait."""
+        """``link`` carries ``bytes_per_s`` from now on; at zero its transfers wait.
+
+        Raises:
+            InvariantError: A capacity that is negative or infinite.
+        """
+        if not 0 <= bytes_per_s < inf:
+            raise InvariantError(f"link {link.name} cannot carry {bytes_per_s} bytes/s")
         link.bytes_per_s = bytes_per_s
         for stream in self._on_link.get(link, ()):
+            stream.look_at_capacities()
             self._change(stream)
 
     def bytes_per_s(self, transfer: Transfer) -> float:
@@ -164,7 +171,7 @@ class Network:
             return
         now_s = self.clock.now
         touched = self._touched()
-        demands = [Demand(stream.hops, stream.size, stream.limit_bytes_per_s) for stream in touched]
+        demands = [Demand(stream.shared, stream.size, stream.limit_bytes_per_s) for stream in touched]
         for stream, bytes_per_s in zip(touched, max_min_rates(demands), strict=True):
             before_s = stream.end_s
             stream.move_at(bytes_per_s, now_s)
@@ -178,7 +185,7 @@ class Network:
         found = dict.fromkeys(waiting)
         links: set[Link] = set()
         for stream in waiting:  # which grows
-            for link, _ in stream.hops:
+            for link, _ in stream.shared:
                 if link not in links:
                     links.add(link)
                     new = [other for other in self._on_link[link] if other not in found]

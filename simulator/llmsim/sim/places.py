@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from llmsim.files.servers import ServerType
@@ -29,8 +30,8 @@ class Server:
         name: For messages.
         type: What it is made of.
         zone: Where it stands.
-        network: Its network ports, all of them together. Half the latency of the way between two
-            machines is at each end.
+        network: Its network, as far as its devices share it: where each has its own ports, those limit
+            (:attr:`Part.network`). Half the latency of the way between two machines is at each end.
         free: Its free devices, in order.
         parts: What of places is in it now.
         is_up: False once it has been taken out (:meth:`Topology.retire`).
@@ -40,7 +41,8 @@ class Server:
         self.name = name
         self.type = kind
         self.zone = zone
-        self.network = Duplex.of(f"{name} network", kind.network_bytes_per_s, kind.network_latency_s / 2)
+        network = inf if kind.has_own_ports else kind.network_bytes_per_s
+        self.network = Duplex.of(f"{name} network", network, kind.network_latency_s / 2)
         self.free = list(range(kind.num_devices))
         self.parts: list[Part] = []
         self.is_up = True
@@ -142,7 +144,9 @@ def devices_part(name: str, server: Server, devices: list[int]) -> Part:
         f"{name} scale-up", num_devices * kind.scale_up_bytes_per_s, kind.scale_up_latency_s / 2
     )
     host = Duplex.of(f"{name} host", num_devices * kind.host_bytes_per_s, kind.host_latency_s / 2)
-    ports = Duplex.of(f"{name} ports", num_devices * kind.port_bytes_per_s)
+    rate = num_devices * kind.port_bytes_per_s
+    limits = kind.has_own_ports or rate < kind.network_bytes_per_s
+    ports = Duplex.of(f"{name} ports", rate if limits else inf)
     return Part(
         weight=num_devices,
         zone=server.zone,

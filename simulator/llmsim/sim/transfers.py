@@ -72,6 +72,7 @@ class Stream:
 
     Attributes:
         hops: Links and shares, as in :class:`~llmsim.sim.links.Path`.
+        shared: Those of them that may limit it.
         limit_bytes_per_s: Most that each transfer may have.
         bytes_per_s: What each has now.
         size: How many transfers it has.
@@ -79,17 +80,22 @@ class Stream:
     """
 
     __slots__ = ("_queue", "_start_bytes", "_start_s", "bytes_per_s", "end_s", "hops", "limit_bytes_per_s",
-                 "size")  # fmt: skip
+                 "shared", "size")  # fmt: skip
 
     def __init__(self, hops: tuple[tuple[Link, float], ...], limit_bytes_per_s: float, now_s: float) -> None:
         self.hops = hops
         self.limit_bytes_per_s = limit_bytes_per_s
+        self.look_at_capacities()
         self.bytes_per_s = 0.0
         self.size = 0
         self.end_s = inf
         self._queue: list[tuple[float, int, Transfer]] = []
         self._start_s = now_s
         self._start_bytes = 0.0
+
+    def look_at_capacities(self) -> None:
+        """See which links may limit it."""
+        self.shared = tuple(hop for hop in self.hops if hop[0].bytes_per_s < inf)
 
     def moved_bytes(self, now_s: float) -> float:
         """The sum at ``now_s``. Pure query."""
