@@ -140,3 +140,12 @@ def test_zones_that_exchange_data_need_a_link() -> None:
     assert message.startswith(
         "zones 'b' and 'c' exchange data, and no link joins them; add to topology.links"
     )
+
+
+def test_the_example_in_the_documentation_is_right(tmp_path: Path) -> None:
+    """docs/network.md, as it stands."""
+    page = (Path(__file__).parents[2] / "docs" / "network.md").read_text("utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    scenario = load_scenario(write(tmp_path, topology=example.replace("dgx-a100", "dgx-h100"))).scenario
+
+    assert ["raid", "hub"] == [storage.name for storage in scenario.topology.storage]
