@@ -8,7 +8,7 @@ stands at the next end. Transfers that take the same way move alike and are kept
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
@@ -140,12 +140,11 @@ class Network:
             return
         transfer.status = status
         self._arriving.pop(transfer, None)
-        stream = transfer.stream
-        if stream is not None:
+        if (stream := transfer.stream) is not None:
             stream.drop(transfer, self.clock.now)
             self._change(stream)
 
-    def _lose(self, transfers: Sequence[Transfer]) -> None:
+    def _lose(self, transfers: list[Transfer]) -> None:
         """``transfers`` were sent over links that had failed before."""
         for transfer in transfers:
             if transfer.status == "moving":
@@ -230,7 +229,7 @@ class Network:
         ended.sort(key=lambda transfer: transfer.order)
         self._let_arrive(ended)
 
-    def _let_arrive(self, transfers: Sequence[Transfer]) -> None:
+    def _let_arrive(self, transfers: list[Transfer]) -> None:
         """``transfers`` have sent their last byte now, and arrive when their latency has passed."""
         by_latency: dict[float, list[Transfer]] = {}
         for transfer in transfers:
@@ -240,12 +239,10 @@ class Network:
         for latency_s, group in by_latency.items():
             self._at(self.clock.now + latency_s, group, self._arrive)
 
-    def _at(
-        self, time_s: float, transfers: list[Transfer], act: Callable[[Sequence[Transfer]], None]
-    ) -> None:
+    def _at(self, time_s: float, transfers: list[Transfer], act: Callable[[list[Transfer]], None]) -> None:
         self.clock.at(time_s, COMPLETION).callbacks.append(lambda _: act(transfers))
 
-    def _arrive(self, transfers: Sequence[Transfer]) -> None:
+    def _arrive(self, transfers: list[Transfer]) -> None:
         for transfer in transfers:
             if transfer.status == "arriving":
                 transfer.status = "done"
