@@ -21,6 +21,7 @@ _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10*
     "GiB": 2**30,
     "TiB": 2**40,
 }
+_BITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _FLOPS = {"FLOP": 1, "kFLOP": 10**3, "MFLOP": 10**6, "GFLOP": 10**9, "TFLOP": 10**12, "PFLOP": 10**15}
 
 DIMENSIONS: dict[str, dict[str, int | Fraction]] = {
@@ -35,7 +36,8 @@ DIMENSIONS: dict[str, dict[str, int | Fraction]] = {
         "d": 86400,
     },
     "size": dict(_BYTES),
-    "bandwidth": {f"{name}/s": factor for name, factor in _BYTES.items()},
+    "bandwidth": {f"{name}/s": factor for name, factor in _BYTES.items()}
+    | {f"{prefix}b/s": Fraction(factor, 8) for prefix, factor in _BITS.items()},
     "compute": {f"{name}/s": factor for name, factor in _FLOPS.items()},
     "rate": {"1/s": 1, "/s": 1, "req/s": 1, "/min": Fraction(1, 60), "/h": Fraction(1, 3600)},
     "price": {"$/h": 1, "usd/h": 1, "USD/h": 1, "$/min": 60, "$/s": 3600},

@@ -104,3 +104,21 @@ def test_a_dgx_h100_has_eight_cards_and_3200_gigabits() -> None:
     node = catalog.node("dgx-h100")
 
     assert ("h100-sxm", 8, 400e9) == (node.accelerator, node.num_accelerators, node.network_bytes_per_s)
+
+
+NETWORKS_GBPS = {
+    "g4dn.12xlarge": 50,  # SpotServe's testbed
+    "p4d.24xlarge": 400,  # AWS: four of 100 Gb/s
+    "p5.48xlarge": 3200,  # AWS: 32 EFA devices
+    "nd96asr-v4": 1600,  # Orca's testbed; Azure: 200 Gb/s of HDR for each of eight
+    "nd96amsr-a100-v4": 1600,
+    "nd96isr-h100-v5": 3200,
+    "dgx-a100": 1600,
+    "dgx-h100": 3200,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS_GBPS)
+def test_networks_of_published_systems(name: str) -> None:
+    """The network of the whole node, in bits as vendors and papers print it."""
+    assert NETWORKS_GBPS[name] * 1e9 / 8 == catalog.node(name).network_bytes_per_s

@@ -22,6 +22,7 @@ from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
 from llmsim.files.machines import machine_conflicts
 from llmsim.files.overlay_file import read_overlay
+from llmsim.files.topology import placement_conflicts
 from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
 from llmsim.registry import nearest
 from llmsim.spec.base import Place, raise_problems
@@ -193,6 +194,9 @@ def _catalogue_names(document: Document, base_dir: Path) -> tuple[ModelShape | N
             pool_models[index] = own
     for at, look_at_pool, pool in capacity.lookups(document.value):
         _look_up(at, document, look_at_pool, pool)
+    for place, group in _node_groups(document.value):
+        if isinstance(group.get("node"), str):
+            _look_up((*place, "node"), document, catalog.node, group["node"])
     for at, cost_model in _cost_models(document.value):
         for key, look_at in COST_FILES.items():
             if isinstance(cost_model.get(key), str):
@@ -218,6 +222,15 @@ def _device_mappings(pool: Any, at: Place) -> Iterator[tuple[Place, dict[str, An
         for number, stage in enumerate(stages if isinstance(stages, list) else []):
             if isinstance(stage, dict):
                 yield (*at, "stages", number), stage
+
+
+def _node_groups(value: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The machines that the topology lists, and where."""
+    topology = value.get("topology")
+    groups = topology.get("nodes") if isinstance(topology, dict) else None
+    for index, group in enumerate(groups if isinstance(groups, list) else []):
+        if isinstance(group, dict):
+            yield ("topology", "nodes", index), group
 
 
 def _look_for_workload(document: Document) -> None:
@@ -262,6 +275,7 @@ def _model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
     models = [loaded.model_of(pool) for pool in scenario.fleet]
     yield from parallel_conflicts(scenario.fleet, models)
     yield from machine_conflicts(scenario.fleet)
+    yield from placement_conflicts(scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     if any(engine.longest() is None for engine in engines):
         limits = [

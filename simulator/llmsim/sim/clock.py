@@ -83,8 +83,10 @@ class Clock(simpy.Environment):
         horizon_s = inf if until_s is None else until_s
         count = 0
         while queue and not self.stopped and queue[0][0] <= horizon_s:
-            self._now, _, _, event = heappop(queue)
+            time_s, _, _, event = heappop(queue)
             callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+            if callbacks:  # an alarm that was moved away wakes nobody: time does not stop there
+                self._now = time_s
             for callback in callbacks:
                 callback(event)
             count += 1

@@ -23,6 +23,7 @@ from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.targets import Slo
+from llmsim.spec.topology import Topology, topology_conflicts
 from llmsim.spec.workload import Workload
 from llmsim.units import Quantity
 
@@ -61,6 +62,9 @@ class Scenario(Strict):
         min_length=1, description="pools of identical replicas; a mapping is one pool"
     )
     engine: Engine = Field(default_factory=Engine, description="the engine of every replica")
+    topology: Topology = Field(
+        default_factory=Topology, description="zones, links, storage and machines; the catalogue's by default"
+    )
     workload: Workload = Field(description="the requests")
     router: Annotated[PolicyRef, Policy(plugins.ROUTERS)] = Field(
         "round_robin", validate_default=True, description="which replica a request goes to"
@@ -116,6 +120,7 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
             )
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
+    yield from topology_conflicts(scenario.topology, [pool.zone for pool in scenario.fleet])
     yield from _engine_conflicts(scenario.engine, ("engine",))
     yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]

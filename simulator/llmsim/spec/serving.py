@@ -113,6 +113,9 @@ class Pool(Strict):
         description="a name of `llmsim list nodes`: how many accelerators one link joins, and the network beyond; "
         "null is the usual one",
     )
+    zone: str | None = Field(
+        None, min_length=1, description="the zone its replicas are in; null is the topology's first one"
+    )
     replicas: PositiveInt = Field(1, le=MOST_REPLICAS, description="how many copies of the model serve")
     tensor_parallel_size: Annotated[int, Field(gt=0, le=1024)] | Literal["auto"] = Field(
         1,
