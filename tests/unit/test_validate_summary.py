@@ -175,7 +175,7 @@ def test_a_run_is_simulated_and_compared(tmp_path):
     assert "unknown model" in two["reason"]
     assert pair["error"] == pytest.approx((pair["predicted"] - 7) / 7)
     assert pair["low"] < pair["predicted"] < pair["high"]
-    assert {"runs": 2, "simulated": 1, "not_expressible": 1} == answer["counts"]
+    assert {"runs": 2, "simulated": 1, "not_expressible": 1, "refused": 0} == answer["counts"]
     assert {"n", "median", "mean", "p90"} == set(answer["summary"]["tpot_ms_mean"])
 
 
@@ -185,7 +185,7 @@ def test_the_report_names_what_was_left_out(tmp_path):
     text = CliRunner().invoke(app, ["validate", str(path), "--workers", "1"]).stdout
 
     assert "1 of 2 runs simulated" in text
-    assert "not simulated: two: " in text
+    assert "not expressible: two: " in text
     assert "80% intervals hold" in text
 
 

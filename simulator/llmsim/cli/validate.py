@@ -12,6 +12,7 @@ from rich.console import Console
 from llmsim.calibrate.runs import read_runs
 from llmsim.calibrate.validate import validate
 from llmsim.calibrate.validate_summary import as_json
+from llmsim.errors import UserError
 from llmsim.report.validate import render
 
 WIDTH = 150
@@ -19,13 +20,31 @@ WIDTH = 150
 
 
 def print_validation(
-    path: Path, *, context: Mapping[str, str], limit: int | None, workers: int | None, json_wanted: bool
-) -> None:
-    """Prints how far the simulation of the runs in ``path`` is off."""
+    path: Path,
+    *,
+    context: Mapping[str, str],
+    limit: int | None,
+    workers: int | None,
+    json_wanted: bool,
+    quiet: bool = False,
+) -> int:
+    """Prints how far the simulation of the runs in ``path`` is off.
+
+    Returns:
+        The exit code: 2 when a row was refused, or none could be simulated.
+    """
     runs = read_runs(path, context)[:limit]
-    print(f"simulating {len(runs)} runs", file=sys.stderr)
+    if not quiet and sys.stderr.isatty():
+        print(f"simulating {len(runs)} run{'' if len(runs) == 1 else 's'}", file=sys.stderr)
     validated = validate(runs, workers)
     if json_wanted:
         print(json.dumps(as_json(validated), indent=2, ensure_ascii=False))
-        return
-    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(render(validated))
+    elif not quiet:
+        Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(render(validated))
+    missing = [item for item in validated if item.status != "simulated"]
+    if len(missing) < len(validated) and not any(item.status == "refused" for item in missing):
+        return 0
+    bad = [item for item in missing if item.status == "refused"] or missing
+    for item in bad:
+        print(f"{item.run.where}: {item.run.id}: {item.reason}", file=sys.stderr)
+    return UserError.exit_code
