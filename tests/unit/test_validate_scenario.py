@@ -201,6 +201,17 @@ def test_a_figure_a_thousand_times_the_simulated_one_is_refused():
     assert "ttft_ms_mean 30000 is about a thousand times" in validated.reason
 
 
+def test_a_fault_in_one_row_is_named_and_does_not_take_the_others_along(monkeypatch):
+    def broken(run):
+        raise KeyError("ttft")
+
+    monkeypatch.setattr("llmsim.calibrate.validate.express", broken)
+    validated = validate_run(run_of())
+
+    assert "failed" == validated.status
+    assert "KeyError" in validated.reason
+
+
 def test_what_was_assumed_is_said():
     said = " ".join(express(run_of()).assumed)
 

@@ -55,8 +55,8 @@ class Validated:
 
     Attributes:
         run: What was measured.
-        status: ``simulated``, or, with the ``reason``, ``not expressible``, or ``refused``: a figure is a
-            thousand times what it can be.
+        status: ``simulated``, or, with the ``reason``: ``not expressible``; ``refused``, as a figure is a
+            thousand times what it can be; ``failed``, by a fault of the simulator.
         metrics: By metric column.
         assumed: What the row does not say and was taken from elsewhere.
         groups: What it belongs to: gpu, model, engine, regime.
@@ -80,7 +80,14 @@ def validate(runs: Sequence[MeasuredRun], workers: int | None = None) -> list[Va
 
 
 def validate_run(run: MeasuredRun) -> Validated:
-    """One run: expressed as a scenario, simulated, compared."""
+    """One run: expressed as a scenario, simulated, compared. A fault in one does not take the others with it."""
+    try:
+        return _validated(run)
+    except Exception as error:
+        return Validated(run, "failed", f"{type(error).__name__}: {error} (llmsim is at fault)")
+
+
+def _validated(run: MeasuredRun) -> Validated:
     try:
         expressed = express(run)
         record = _simulated(expressed)
