@@ -116,6 +116,8 @@ def test_a_quantised_checkpoint_is_its_base_model_in_that_format():
         ({"arrival": "trace"}, {}, "arrivals of a trace"),
         ({"arrival": "poisson"}, {}, "without request_rate"),
         ({"dtype": "ternary"}, {}, "number format 'ternary'"),
+        ({}, {"tensor_parallel": 3.0}, "tensor_parallel_size: 3 does not divide the 32 attention heads"),
+        ({}, {"input_mean": 2e5}, "input_tokens: 200000 leaves no room for output"),
         ({}, {"num_gpus": 3.0, "tensor_parallel": 2.0, "data_parallel": 1.0}, "3 GPUs"),
         ({}, {"expert_parallel": 8.0}, "expert parallelism"),
         ({"output_dist": "zipf"}, {}, "lengths 'zipf'"),

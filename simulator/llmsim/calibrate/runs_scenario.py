@@ -15,7 +15,7 @@ from llmsim.calibrate.runs_workload import NotExpressible, workload_of
 from llmsim.cost.engines import DefaultLimits, EngineProfile, engine_name, engine_profile
 from llmsim.errors import CatalogError
 from llmsim.files import catalog
-from llmsim.files.scenario_file import LoadedScenario
+from llmsim.files.scenario_file import LoadedScenario, model_conflicts
 from llmsim.registry import nearest
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.model import ModelShape
@@ -84,6 +84,8 @@ def express(run: MeasuredRun) -> Expressed:
     except ValidationError as error:
         first = error.errors()[0]
         raise NotExpressible(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    for place, text in model_conflicts(scenario, model):
+        raise NotExpressible(f"{place[-1]}: {text}")
     return Expressed(LoadedScenario(scenario, Path(run.where), Path(), model), profile, assumed)
 
 

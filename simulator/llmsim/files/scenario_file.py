@@ -75,7 +75,7 @@ def load_scenario(
     try:
         scenario = Scenario.model_validate(document.value)
         if model is not None:
-            raise_problems("Scenario", _model_conflicts(scenario, model))
+            raise_problems("Scenario", model_conflicts(scenario, model))
     except ValidationError as error:
         found = explain(error, document, Scenario)
         document.problems += [problem for problem in found if problem.where not in unreadable]
@@ -202,7 +202,7 @@ def _look_up(place: Place, document: Document, find: Callable[..., T], *argument
     return None
 
 
-def _model_conflicts(scenario: Scenario, model: ModelShape) -> Iterator[tuple[Place, str]]:
+def model_conflicts(scenario: Scenario, model: ModelShape) -> Iterator[tuple[Place, str]]:
     """What the scenario allows and the model does not."""
     yield from parallel_conflicts(scenario.fleet, model)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
