@@ -260,6 +260,17 @@ def test_a_file_that_is_no_overlay_is_not_written_over(server: Server) -> None:
     assert before == (server.folder / "tiny.yaml").read_text()
 
 
+def test_what_cannot_be_written_leaves_nothing(server: Server) -> None:
+    """No overlay, and no part of one."""
+    result = server.bench(1)
+    before = sorted(server.folder.iterdir())
+
+    for out in ("absent/fitted.yaml", "tiny.yaml/fitted.yaml"):
+        assert 2 == server.llmsim("calibrate", result, "--scenario", "tiny.yaml", "--out", out)
+        assert f"{out}: cannot be written" in server.stderr
+    assert before == sorted(server.folder.iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
