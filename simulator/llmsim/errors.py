@@ -5,7 +5,7 @@ LlmsimError
 │   ├── ScenarioError        a scenario file or a ``--set``
 │   ├── CatalogError         a name that nothing is known under
 │   ├── ModelConfigError     a model's config.json
-│   ├── TraceError           a workload trace
+│   ├── TraceError           a trace of requests, capacity or prices
 │   ├── DoesNotFitError      a model that its accelerators cannot hold
 │   ├── RunsError            a file of measured runs
 │   └── OutputError          a results directory
@@ -65,7 +65,7 @@ class ModelConfigError(UserError):
 
 
 class TraceError(UserError):
-    """A workload trace that cannot be read."""
+    """A trace of requests, capacity or prices that cannot be read."""
 
 
 class DoesNotFitError(UserError):

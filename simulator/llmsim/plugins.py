@@ -41,7 +41,13 @@ ROUTERS: Registry[Any] = Registry(
     "router",
     {
         "round_robin": "llmsim.sim.routers:RoundRobin",
+        "random": "llmsim.sim.routers:RandomChoice",
         "least_requests": "llmsim.sim.routers:LeastRequests",
+        "least_tokens": "llmsim.sim.routers:LeastTokens",
+        "power_of_two": "llmsim.sim.routers:PowerOfTwo",
+        "prefix_affinity": "llmsim.sim.routers:PrefixAffinity",
+        "session_affinity": "llmsim.sim.routers:SessionAffinity",
+        "weighted": "llmsim.sim.routers:Weighted",
         "central_queue": "llmsim.sim.routers:CentralQueue",
     },
     group="llmsim.routers",

@@ -16,6 +16,13 @@ from llmsim.spec.hardware import Accelerator, Cited
 ACCELERATORS = catalog.accelerators()
 NODES = catalog.names("node")
 LINKS = catalog.names("link")
+INSTANCES = catalog.names("instance")
+LOAD = {
+    "accelerator": catalog.accelerator,
+    "node": catalog.node,
+    "link": catalog.link,
+    "instance": catalog.instance,
+}
 
 FASTEST_BYTES_PER_S = {
     # widest device of the type: bits x Gb/s per pin / 8, with 1% for rounding in datasheets
@@ -37,9 +44,9 @@ HALVED_ACCUMULATION = {"rtx-3090", "rtx-4090", "rtx-5090"}
 
 
 def entries() -> list[Cited]:
-    """Every accelerator, node and link."""
+    """Every accelerator, node, link and instance type."""
     found: list[Cited] = [catalog.accelerator(name) for name in ACCELERATORS]
-    return [*found, *map(catalog.node, NODES), *map(catalog.link, LINKS)]
+    return [*found, *map(catalog.node, NODES), *map(catalog.link, LINKS), *map(catalog.instance, INSTANCES)]
 
 
 def numbers_in(content: dict[str, Any], path: str = "") -> list[str]:
@@ -90,24 +97,24 @@ def test_every_source_says_when_and_why(item: Cited) -> None:
         assert cited.why or not cited.unverified
 
 
-@pytest.mark.parametrize("kind", ["accelerator", "node", "link"])
+@pytest.mark.parametrize("kind", list(LOAD))
 def test_names_are_the_stems(kind: catalog.Kind) -> None:
     """An entry is called as its file is."""
-    load = {"accelerator": catalog.accelerator, "node": catalog.node, "link": catalog.link}[kind]
+    load = LOAD[kind]
 
     assert catalog.names(kind) == [load(name).name for name in catalog.names(kind)]
 
 
-@pytest.mark.parametrize("name", [*ACCELERATORS, *NODES, *LINKS])
+@pytest.mark.parametrize("name", [*ACCELERATORS, *NODES, *LINKS, *INSTANCES])
 def test_names_are_lower_case_with_dashes(name: str) -> None:
     """Names are lower case with dashes (instance types keep the dot of their provider)."""
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*(\.\d+xlarge)?", name)
 
 
-@pytest.mark.parametrize("kind", ["accelerator", "node", "link"])
+@pytest.mark.parametrize("kind", list(LOAD))
 def test_aliases_are_unique(kind: catalog.Kind) -> None:
     """No two entries of a kind answer to one spelling, and no entry lists one twice."""
-    load = {"accelerator": catalog.accelerator, "node": catalog.node, "link": catalog.link}[kind]
+    load = LOAD[kind]
     spellings = Counter(
         re.sub(r"[^a-z0-9+/]", "", spelling.lower())
         for name in catalog.names(kind)
@@ -219,3 +226,34 @@ def test_ports_add_up_to_the_network(name: str) -> None:
     port = catalog.link(node.network_link or "").bytes_per_s or 0
 
     assert node.network_bytes_per_s == pytest.approx((node.num_network_ports or 0) * port)
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_instances_name_what_exists(name: str) -> None:
+    """An instance's accelerator is in the catalogue, and its node, where it has one, is the same machine."""
+    item = catalog.instance(name)
+
+    assert item.accelerator in ACCELERATORS
+    if item.node is not None:
+        node = catalog.node(item.node)
+        assert (item.accelerator, item.num_accelerators) == (node.accelerator, node.num_accelerators)
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_spot_instances_are_cheaper(name: str) -> None:
+    """Interruptible capacity costs less than the same on demand; at no less, none is listed."""
+    item = catalog.instance(name)
+
+    assert item.usd_per_hour is not None
+    assert item.spot_usd_per_hour is None or item.spot_usd_per_hour < item.usd_per_hour
+
+
+@pytest.mark.parametrize(
+    ("big", "small"),
+    [("p3.16xlarge", "p3.2xlarge"), ("p3.8xlarge", "p3.2xlarge"), ("p5.48xlarge", "p5.4xlarge")],
+)
+def test_a_provider_charges_by_the_accelerator(big: str, small: str) -> None:
+    """AWS prices the sizes of one family in proportion to their accelerators."""
+    large, little = catalog.instance(big), catalog.instance(small)
+
+    assert (large.usd_per_hour or 0) / large.num_accelerators == pytest.approx(little.usd_per_hour)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmsim.contracts import KVCacheContract, RouterContract, SchedulerContract
+from llmsim.contracts import KVCacheContract, SchedulerContract
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
@@ -12,7 +12,6 @@ from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
-from llmsim.sim.routers import CentralQueue, LeastRequests, RoundRobin
 
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
@@ -60,15 +59,3 @@ class TestBuddyPow2(KVCacheContract):
 
 class TestBuddyOracle(KVCacheContract):
     kv_cache = partial(Buddy, options=BuddyOptions(reserve="oracle"))
-
-
-class TestRoundRobin(RouterContract):
-    router = RoundRobin
-
-
-class TestLeastRequests(RouterContract):
-    router = LeastRequests
-
-
-class TestCentralQueue(RouterContract):
-    router = CentralQueue

@@ -23,6 +23,7 @@ from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
 from llmsim.sim.play import make_engine, play
+from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.sim.routers import CentralQueue, LeastRequests, RoundRobin
 from llmsim.spec.attention import FULL, Span
 
@@ -85,6 +86,8 @@ class Case:
     max_num_seqs: int
     budget: int
     max_concurrency: int | None
+    front_end: FrontEnd = NO_FRONT_END
+    schedules_ahead: bool = False
 
     def run(self, *, fast_forward: bool):
         time_s, requests = 0.0, []
@@ -103,10 +106,18 @@ class Case:
                 limits=Limits(self.max_num_seqs, max(self.budget, self.max_num_seqs), 256),
                 stages=[self.cost(OPTIONS)] * self.stages,
                 fast_forward=fast_forward,
+                schedules_ahead=self.schedules_ahead and self.stages == 1,
             )
             for i in range(self.replicas)
         ]
-        record = play(requests, engines, log, router=self.router, max_concurrency=self.max_concurrency)
+        record = play(
+            requests,
+            engines,
+            log,
+            router=self.router,
+            max_concurrency=self.max_concurrency,
+            front_end=self.front_end,
+        )
         return record, engines
 
 
@@ -128,6 +139,8 @@ def cases(draw):
         max_num_seqs=draw(st.sampled_from([1, 3, 16])),
         budget=draw(st.sampled_from([16, 64, 512])),
         max_concurrency=draw(st.sampled_from([None, None, 1, 5])),
+        front_end=draw(st.sampled_from([NO_FRONT_END, FrontEnd(0.004, 1e-5), FrontEnd(0.05, 2e-3)])),
+        schedules_ahead=draw(st.booleans()),
     )
 
 

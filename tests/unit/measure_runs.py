@@ -11,6 +11,7 @@ import numpy as np
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.engine.request import Request
 from llmsim.measure.records import STEP_COLUMNS, ReplicaRecord, RunRecord, StepLog
+from llmsim.spec.energy import Energy
 from llmsim.spec.targets import Slo
 
 BLOCKS = 100
@@ -115,4 +116,5 @@ def scenario_like(slo: Slo | None = None, **engine: Any) -> Any:
         fleet=[SimpleNamespace(name="main")],
         engine_of=lambda pool: made,
         workload=SimpleNamespace(arrival=None),
+        energy=Energy(),
     )

@@ -41,6 +41,7 @@ def forget() -> None:
         catalog.accelerator,
         catalog.node,
         catalog.link,
+        catalog.instance,
         catalog._catalogued_model,
         catalog._index,
     ):
@@ -164,7 +165,7 @@ def test_a_broken_file_is_a_user_error(shelf: Path, text: str, message: str) -> 
     assert "broken.yaml" in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["accelerators", "nodes", "links"])
+@pytest.mark.parametrize("kind", ["accelerators", "nodes", "links", "instances"])
 def test_rows_share_their_columns(kind: str) -> None:
     """A listing is a table: every row has the columns of the first, and all cells are text."""
     rows = listing.rows(kind)

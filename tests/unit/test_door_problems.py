@@ -30,7 +30,11 @@ def problems_of(path: Path, *sets: str, **changes: object) -> list[str]:
             "engine:",
             "    tensor_paralel_size: 2\nengine:",
         ),
-        ("4:5: fleet.0.accelerator: required, but missing", "    accelerator: h100-sxm\n", ""),
+        (
+            "4:5: fleet.0.accelerator: required, but missing (or `instance`)",
+            "    accelerator: h100-sxm\n",
+            "",
+        ),
         ("7:17: engine.max_num_seqs: Input should be a valid integer (got true)", "64", "true"),
         ("7:17: engine.max_num_seqs: Input should be a whole number: write 64 (got 64.0)", "64", "6.4e1"),
         ("7:17: engine.max_num_seqs: Input should be greater than 0 (got 0)", "64", "0"),

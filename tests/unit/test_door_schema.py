@@ -24,7 +24,7 @@ def shown(capsys: pytest.CaptureFixture[str], section: str) -> str:
         ("engine", "max_num_batched_tokens integer tokens 2048 most new tokens in one iteration"),
         ("engine", "block_size integer tokens 16 tokens in a KV block"),
         ("fleet", "usd_per_hour number | null $/h null price of one accelerator"),
-        ("fleet", "accelerator text required"),
+        ("fleet", "instance text | null null a name of `llmsim list instances`"),
         ("engine.kv_cache", "reserve pow2 | oracle pow2"),
         ("workload.arrival", "request_rate number 1/s required mean requests per second"),
         ("router", "round_robin | mapping round_robin which replica"),

@@ -32,7 +32,7 @@ def test_cost_is_hours_times_price():
     record = make_record([], replicas=[make_replica(0, usd_per_hour=4.0), make_replica(1, usd_per_hour=2.0)])
 
     assert 3.0 == money.cost_usd(record, HOUR_S / 2)
-    assert 2.0 == money.usd_per_million_output_tokens(3.0, 1_500_000)
+    assert 2.0 == money.usd_per_million(3.0, 1_500_000)
 
 
 def test_one_unknown_price_makes_the_cost_unknown():
@@ -40,7 +40,7 @@ def test_one_unknown_price_makes_the_cost_unknown():
     record = make_record([], replicas=[make_replica(0, usd_per_hour=4.0), make_replica(1)])
 
     assert money.cost_usd(record, HOUR_S) is None
-    assert money.usd_per_million_output_tokens(3.0, 0) is None
+    assert money.usd_per_million(3.0, 0) is None
 
 
 def test_energy_lies_between_idle_and_tdp_by_the_busy_time():

@@ -10,8 +10,6 @@ from llmsim.contracts import outcome, require_same
 from llmsim.cost.engines import engine_profile
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.cost.roofline import RooflineOptions, build_stages
-from llmsim.engine.core import Engine
-from llmsim.engine.kv.paged import Paged
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill, ChunkedPrefillOptions
@@ -20,10 +18,8 @@ from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.errors import CatalogError
 from llmsim.files import catalog
 from llmsim.measure.laws import check
-from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
-from llmsim.sim.clock import Clock
-from llmsim.sim.fleet import Fleet
-from llmsim.sim.play import RequestList
+from llmsim.measure.records import StepLog
+from llmsim.sim.play import make_engine, play
 from llmsim.sim.replica import FrontEnd
 from llmsim.sim.routers import LeastRequests
 
@@ -48,24 +44,18 @@ def served(
     users=None,
     replicas=1,
 ):
-    clock, log = Clock(), StepLog()
-    limits = Limits(8, 64, 2000)
+    log = StepLog()
     engines = []
     for index in range(replicas):
-        kv, stage = Paged(tokens, 16, limits.max_model_len), LinearCost(LINE)
+        stage = LinearCost(LINE)
         stage.hidden_host_s = hidden
         engines.append(
-            Engine(
-                index, scheduler(limits, kv), kv, [stage], add_row=log.add, add_gap=log.extra_gaps.append,
+            make_engine(
+                index, log, scheduler, num_kv_tokens=tokens, limits=Limits(8, 64, 2000), stages=[stage],
                 fast_forward=fast_forward, schedules_ahead=ahead,
             )
         )  # fmt: skip
-    fleet = Fleet(clock, engines, RequestList(requests, users), [front_end] * replicas)
-    fleet.open(LeastRequests(fleet.replicas))
-    clock.run_all()
-    fleet.close()
-    parts = [ReplicaRecord(e.index, "p", "none", 1, e.kv.num_blocks, 16, e.stages) for e in engines]
-    record = RunRecord(fleet.requests, log, parts, clock.now, events=clock.events)
+    record = play(requests, engines, log, router=LeastRequests, max_concurrency=users, front_end=front_end)
     check(record)
     return record
 

@@ -84,9 +84,10 @@ def express(run: MeasuredRun) -> Expressed:
     except ValidationError as error:
         first = error.errors()[0]
         raise NotExpressible(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    for place, text in model_conflicts(scenario, model):
+    loaded = LoadedScenario(scenario, Path(run.where), Path(), model)
+    for place, text in model_conflicts(loaded):
         raise NotExpressible(f"{place[-1]}: {text}")
-    return Expressed(LoadedScenario(scenario, Path(run.where), Path(), model), profile, assumed)
+    return Expressed(loaded, profile, assumed)
 
 
 def _known(look_up: Callable[[], Any], hint: str = "") -> Any:

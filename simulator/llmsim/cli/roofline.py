@@ -53,7 +53,7 @@ def _stages(loaded: LoadedScenario, pool: Pool) -> Any:
         raise UserError(message, hint="add --set fleet.cost_model=roofline")
     engine = loaded.scenario.engine_of(pool)
     return build_stages(
-        loaded.model,
+        loaded.model_of(pool),
         catalog.accelerator(pool.accelerator),
         tensor_parallel_size=pool.tensor_parallel_size,
         pipeline_parallel_size=pool.pipeline_parallel_size,
@@ -69,7 +69,7 @@ def _stages(loaded: LoadedScenario, pool: Pool) -> Any:
 def _title(loaded: LoadedScenario, pool: Pool, report: RooflineReport) -> str:
     parallel = f"TP {pool.tensor_parallel_size} x PP {pool.pipeline_parallel_size}"
     work = f"batch {report.batch}, context {report.context:,}, prefill {report.prefill:,}"
-    return f"{pool.name}: {loaded.model.name} on {pool.accelerator}, {parallel}; one iteration of {work}"
+    return f"{pool.name}: {loaded.model_of(pool).name} on {pool.accelerator}, {parallel}; one iteration of {work}"
 
 
 _BYTES = ("weight_bytes", "activation_bytes", "kv_read_bytes", "kv_write_bytes", "state_bytes", "wire_bytes")

@@ -42,7 +42,8 @@ def print_schema(section: str, *, as_json: bool) -> None:
     schema = Scenario.model_json_schema()
     everything = list(_sections(schema, schema, "", "a scenario"))
     found = _once([part for part in everything if not section or f"{part.place}.".startswith(f"{section}.")])
-    found = found or _single_key(everything, section)
+    if not found or found[0].title.startswith(f"{section} of kind "):
+        found = _single_key(everything, section) + found
     if not found:
         places = {part.place for part in everything if part.place}
         raise UserError(

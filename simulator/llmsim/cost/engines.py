@@ -138,14 +138,8 @@ class EngineProfile(Strict):
         """Whether its host time was fitted to runs of this generation. Pure query."""
         return self.host.iteration_s.kind
 
-    def in_words(self, *, host_only: bool = False) -> str:
-        """Its overheads and where they come from; ``host_only`` when the rest is left out. Pure query."""
-        if host_only:
-            return (
-                f"{self.name}'s host times: {self.host.iteration_s.value * 1e3:.2g} ms an iteration and "
-                f"{self.host.sequence_s.value * 1e6:.2g} µs a sequence ({self.kind}); name engine.version for its "
-                f"{self.front_end.request_s.value * 1e3:.2g} ms before a request is scheduled"
-            )
+    def in_words(self) -> str:
+        """Its overheads and where they come from. Pure query."""
         host, front = self.host, self.front_end
         overlap = "scheduled ahead" if self.asynchronous else "not overlapped"
         return (

@@ -79,18 +79,8 @@ class Batch:
 
     def preempt(self, req: Request) -> None:
         """Throw ``req`` out with its KV; it will recompute prompt and generated tokens. Changes batch and pool."""
-        if req in self.prefilling:
-            del self.prefilling[req]
-        else:
-            self._stop_decoding(req)
-            self._forget_due(req)
-            self.allocated = self.allocated and self.num_decoding > 0
-        del self.running[req]
-        self.kv.release(req)
-        req.kv_tokens, req.computed = 0, req.cached_tokens
-        req.prefill_target = req.input_tokens + req.generated
+        self._take_out(req)
         req.preemptions += 1
-        req.status = "waiting"
 
     # --- what the engine does ----------------------------------------------------------------
 
@@ -116,7 +106,7 @@ class Batch:
         self.growth.join(req, iteration)
         for sums in self._sums:
             sums.join(req, iteration)
-        left = req.output_tokens - req.generated
+        left = req.stop_at - req.generated
         if not left:
             return
         due = iteration + left
@@ -178,12 +168,53 @@ class Batch:
         del self.running[req]
         self.kv.release(req)
 
+    def evacuate(self) -> list[tuple[Request, int]]:
+        """All sequences go, in order of admission, each with the tokens it had in the KV cache.
+
+        A sequence whose last token was never delivered has to make it anew. Changes batch and pool.
+        """
+        gone = []
+        for req in list(self.running):
+            if req in self.prefilling:
+                tokens = req.computed
+                self._take_out(req)
+            elif req.generated < req.stop_at:
+                self._take_out(req)
+                tokens = req.prefill_target - 1  # of the last token nothing is written yet
+            else:
+                self.drop_retired(req)
+                req.generated -= 1
+                req.discarded_tokens += 1
+                tokens = self._start_over(req)
+            gone.append((req, tokens))
+        return gone
+
     def write_progress(self) -> None:
         """Bring ``generated`` of every decoding sequence up to date."""
         for req in self.running:
-            if req not in self.prefilling and req.generated < req.output_tokens:
+            if req not in self.prefilling and req.generated < req.stop_at:
                 req.generated += self.iteration - req.join_iteration
                 req.join_iteration = self.iteration
+
+    def _take_out(self, req: Request) -> None:
+        """An unfinished sequence goes, and its KV with it; it waits to have prompt and generated tokens computed."""
+        if req in self.prefilling:
+            del self.prefilling[req]
+        else:
+            self._stop_decoding(req)
+            self._forget_due(req)
+            self.allocated = self.allocated and self.num_decoding > 0
+        del self.running[req]
+        self.kv.release(req)
+        self._start_over(req)
+
+    @staticmethod
+    def _start_over(req: Request) -> int:
+        """``req`` waits, to have its prompt and what it generated computed again; returns how many tokens."""
+        req.kv_tokens, req.computed = 0, req.cached_tokens
+        req.prefill_target = req.input_tokens + req.generated
+        req.status = "waiting"
+        return req.prefill_target
 
     def _stop_decoding(self, req: Request) -> None:
         decoded = self.iteration - req.join_iteration
@@ -201,7 +232,7 @@ class Batch:
 
     def _forget_due(self, req: Request) -> None:
         """Unfile an unfinished sequence from its completion. Call after ``generated`` is up to date."""
-        due = self.iteration + req.output_tokens - req.generated
+        due = self.iteration + req.stop_at - req.generated
         self._due[due].remove(req)
         if not self._due[due]:
             del self._due[due]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.batch import Batch
@@ -50,9 +50,12 @@ class Engine:
         self.stages = stages
         self.fast_forward = fast_forward
         self.schedules_ahead = schedules_ahead
-        self.incoming: deque[tuple[float, Request]] = deque()
-        """Requests with their times that arrived during an iteration whose successor was planned already."""
+        self.incoming: list[tuple[float, int, Request]] = []
+        """A heap of requests that the scheduler does not see yet, by the time when they get to it."""
+        self._submitted = 0
         self._last_start_s = 0.0
+        self.num_generated = 0
+        """Tokens generated in the runs completed so far."""
         self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
         self._add_row = add_row
         self._add_gap = add_gap
@@ -62,32 +65,42 @@ class Engine:
         """Requests here, waiting or running. Pure query."""
         return len(self.incoming) + len(self.scheduler.waiting) + self.kv.num_sequences
 
-    def submit(self, req: Request, busy_at_s: float | None = None) -> str:
-        """``req`` joins the queue, unless it can never run here: then why not.
-
-        Args:
-            req: The request.
-            busy_at_s: The time, when it comes in the middle of an iteration.
-        """
-        refusal = self.refusal(req)
-        if refusal:
-            return refusal
-        if self.schedules_ahead and busy_at_s is not None:
-            self.incoming.append((busy_at_s, req))
-        else:
+    def submit(self, req: Request, enters_s: float | None = None) -> None:
+        """``req``, which :meth:`refusal` has nothing against, joins the queue: now, or at ``enters_s``."""
+        if enters_s is None:
             self.scheduler.submit(req)
-        return ""
+        else:
+            self._submitted += 1
+            heappush(self.incoming, (enters_s, self._submitted, req))
 
-    def arrival_matters(self) -> bool:
-        """Whether the newest arrival could change a run of iterations under way. Pure query."""
-        if not self.incoming:
-            return self.scheduler.arrival_matters()
-        return len(self.incoming) == 1 and not self.scheduler.waiting and self.scheduler.has_seat()
+    @property
+    def num_waiting(self) -> int:
+        """Requests here that do not run. Pure query."""
+        return len(self.incoming) + len(self.scheduler.waiting)
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here."""
+        for entry in self.incoming:
+            if entry[2] is req:
+                self.incoming.remove(entry)
+                heapify(self.incoming)
+                return True
+        return self.scheduler.withdraw(req)
+
+    def arrival_matters(self, enters_s: float) -> bool:
+        """Whether one more request, in the queue from ``enters_s`` on, could change the run under way. Pure query."""
+        is_next = not self.incoming or enters_s < self.incoming[0][0]
+        return is_next and self.scheduler.arrival_matters()
+
+    def iterations_until_heard(self, run: Run, enters_s: float) -> int:
+        """After how many iterations of ``run`` a request that enters at ``enters_s`` can join. Pure query."""
+        boundary = run.iterations_until(enters_s) if enters_s > run.start_s * (1 + TIE) else 0
+        return boundary + self.schedules_ahead
 
     def refusal(self, req: Request) -> str:
         """Why ``req`` can never run here; empty when it can. Pure query."""
         kv = self.kv
-        tokens = req.input_tokens + req.output_tokens
+        tokens = req.input_tokens + req.stop_at
         if tokens > kv.max_model_len:
             return "longer than max_model_len"
         return "" if tokens <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
@@ -105,23 +118,30 @@ class Engine:
 
     def begin(self, batch: Batch, now_s: float) -> Run | Wait | None:
         """Plan ``batch`` and price the run: as many iterations as need no further decision."""
-        if self.incoming:
-            self._let_in(self._last_start_s)
+        incoming = self.incoming
+        if incoming:
+            self.let_in(self._last_start_s if self.schedules_ahead else now_s)
         plan = self.plan(batch, now_s)
-        if self.incoming and not isinstance(plan, StepPlan):  # nothing runs: nothing was planned ahead
-            self._let_in(now_s)
+        if (
+            incoming and self.schedules_ahead and not isinstance(plan, StepPlan)
+        ):  # so nothing was planned ahead
+            self.let_in(now_s)
             plan = self.plan(batch, now_s)
         if not isinstance(plan, StepPlan):
             return plan
-        soon = self.incoming and not self.scheduler.waiting
-        count = 1 if plan.chunks or soon else self.horizon(batch, plan)
+        count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
-        return Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
+        run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
+        if count > 1 and incoming and self.scheduler.arrival_matters():
+            heard = self.iterations_until_heard(run, incoming[0][0])
+            if heard < count:
+                run.cut(heard)
+        return run
 
-    def _let_in(self, planned_s: float) -> None:
-        """Requests that were here when the coming iteration was planned join the queue."""
-        while self.incoming and self.incoming[0][0] <= planned_s * (1 + TIE):
-            self.scheduler.submit(self.incoming.popleft()[1])
+    def let_in(self, moment_s: float) -> None:
+        """Requests that get to the scheduler by ``moment_s`` join its queue."""
+        while self.incoming and self.incoming[0][0] <= moment_s * (1 + TIE):
+            self.scheduler.submit(heappop(self.incoming)[2])
 
     def horizon(self, batch: Batch, plan: StepPlan) -> int:
         """Iterations until a chunk is done, a sequence finishes, or the pool runs short. Pure query."""
@@ -166,6 +186,7 @@ class Engine:
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:
             decoding = batch.num_decoding
+            self.num_generated += decoding * count
             lag_s = run.start_s - batch.last_token_s
             aligned = decoding - self._late_first_gaps(run) if batch.joined_later else decoding
             done = batch.advance(count, end_s)
@@ -182,7 +203,7 @@ class Engine:
         delivered = self.scheduler.finish(batch, done, end_s) if done else done
         for req in delivered:
             req.finish_s = end_s
-            req.status = "completed"
+            req.status = "completed" if req.stop_at == req.output_tokens else "waiting"
         width = run.kv_growth
         self._add_row(
             (
@@ -208,6 +229,17 @@ class Engine:
         )
         return delivered
 
+    def evacuate(self) -> list[tuple[Request, int]]:
+        """Every request leaves: those that run first, then those that wait. Changes batches, pool and queue.
+
+        Returns:
+            Each with the tokens it had in the KV cache; what it has to compute elsewhere is up to date.
+        """
+        gone = [entry for batch in self.batches for entry in batch.evacuate()]
+        coming = [req for _, _, req in sorted(self.incoming)]
+        self.incoming.clear()
+        return gone + [(req, 0) for req in (*self.scheduler.evacuate(), *coming)]
+
     def close(self) -> None:
         """The simulation is over: write down how far the running sequences have come."""
         for batch in self.batches:
@@ -232,10 +264,11 @@ class Engine:
         del batch.prefilling[req]
         req.kv_tokens = req.prefill_target
         req.generated += 1
+        self.num_generated += 1
         if req.first_token_s != req.first_token_s:
             req.first_token_s = now_s
         elif req.last_token_s == req.last_token_s:  # preempted after a token: a gap of its own
             self._add_gap((now_s - req.last_token_s, 1))
         batch.start_decoding(req, now_s, max(req.kv_tokens, padded_to))
-        if req.generated == req.output_tokens:
+        if req.generated == req.stop_at:
             done.append(req)

@@ -86,4 +86,4 @@ class Run:
     def iterations_before(self, time_s: float) -> int:
         """Whole iterations done by ``time_s``; may be 0. Pure query."""
         count = self.iterations_until(time_s)
-        return count if self.start_s + self.duration_s(count) <= time_s else count - 1
+        return count if self.start_s + self.duration_s(count) <= time_s * (1 + TIE) else count - 1

@@ -63,12 +63,30 @@ class Scheduler(ABC):
         """``req`` has arrived."""
         self.waiting.append(req)
 
+    def evacuate(self) -> list[Request]:
+        """All waiting requests leave, in the order of the queue."""
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        return waiting
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here.
+
+        Those who wait longest give up first, so a queue in order of arrival finds it near its head. A
+        scheduler with a queue of another kind writes its own.
+        """
+        try:
+            self.waiting.remove(req)
+        except ValueError:
+            return False
+        return True
+
     def arrival_matters(self) -> bool:
-        """Whether the newest arrival could change a run of iterations under way. Pure query.
+        """Whether one more request in the queue could change a run of iterations under way. Pure query.
 
         First come, first served: not when others wait before it, and not when all seats are taken.
         """
-        return len(self.waiting) == 1 and self.has_seat()
+        return not self.waiting and self.has_seat()
 
     def has_seat(self) -> bool:
         """Whether ``max_num_seqs`` allows one more sequence. Pure query."""

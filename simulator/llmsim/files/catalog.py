@@ -1,4 +1,4 @@
-"""Finds a shipped or local file by name: accelerators, nodes, links, models, workload profiles, scenarios.
+"""Finds a shipped or local file by name: accelerators, nodes, links, instances, models, workload profiles, scenarios.
 
 A name that is a file's stem costs one file read. Anything else (an alias, a Hugging Face id, another
 spelling) is looked up in an index of the aliases of all files of that kind, built when first needed.
@@ -19,15 +19,16 @@ from pydantic import BaseModel, ValidationError
 from llmsim.errors import CatalogError, Problem
 from llmsim.files.yaml_text import add_core_schema
 from llmsim.registry import nearest
-from llmsim.spec.hardware import Accelerator, Link, Node
+from llmsim.spec.hardware import Accelerator, Instance, Link, Node
 from llmsim.spec.model import ModelShape
 
-Kind = Literal["accelerator", "node", "link", "model", "workload profile", "scenario"]
+Kind = Literal["accelerator", "node", "link", "instance", "model", "workload profile", "scenario"]
 
 FOLDERS: dict[Kind, str] = {
     "accelerator": "hardware/accelerators",
     "node": "hardware/nodes",
     "link": "hardware/links",
+    "instance": "hardware/instances",
     "model": "workloads/models",
     "workload profile": "workloads",
     "scenario": "scenarios",
@@ -97,6 +98,12 @@ def node(name: str) -> Node:
 def link(name: str) -> Link:
     """The link called ``name``; remembered. Raises as :func:`accelerator`."""
     return _load(Link, _find("link", name))
+
+
+@cache
+def instance(name: str) -> Instance:
+    """The instance type called ``name``; remembered. Raises as :func:`accelerator`."""
+    return _load(Instance, _find("instance", name))
 
 
 def model(ref: str, base_dir: Path | None = None, assume: str | None = None) -> ModelShape:

@@ -91,6 +91,21 @@ def _link(name: str) -> Row:
     }
 
 
+def _instance(name: str) -> Row:
+    item = catalog.instance(name)
+    return {
+        "name": name,
+        "provider": item.provider,
+        "region": item.region,
+        "accelerators": f"{item.num_accelerators} x {item.accelerator}",
+        "node": item.node or "–",
+        "USD/h": _price(item.usd_per_hour),
+        "spot USD/h": _price(item.spot_usd_per_hour),
+        "read on": max(cited.read_on for cited in item.sources().values()),
+        "source of price": _source(item, "usd_per_hour"),
+    }
+
+
 def _model(name: str) -> Row:
     item = catalog.model(name)
     return {
@@ -123,6 +138,7 @@ def _scenario(name: str) -> Row:
 
 _ROWS: dict[str, tuple[catalog.Kind, Callable[[str], Row]]] = {
     "accelerators": ("accelerator", _accelerator),
+    "instances": ("instance", _instance),
     "links": ("link", _link),
     "models": ("model", _model),
     "nodes": ("node", _node),

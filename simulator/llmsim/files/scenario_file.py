@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,15 +16,17 @@ import yaml
 from pydantic import ValidationError
 
 from llmsim.errors import CatalogError, Problem, ScenarioError, UserError
-from llmsim.files import catalog
+from llmsim.files import capacity, catalog
 from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
 from llmsim.files.overlay_file import read_overlay
 from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
+from llmsim.registry import nearest
 from llmsim.spec.base import Place, raise_problems
 from llmsim.spec.model import ModelShape
 from llmsim.spec.scenario import Scenario, length_conflicts, parallel_conflicts
+from llmsim.spec.serving import Pool
 
 T = TypeVar("T")
 
@@ -41,12 +43,29 @@ class LoadedScenario:
         path: The file.
         base_dir: The directory relative paths start from.
         model: The model's shape.
+        pool_models: Shapes of the models that pools name themselves, by the pool's name.
     """
 
     scenario: Scenario
     path: Path
     base_dir: Path
     model: ModelShape
+    pool_models: Mapping[str, ModelShape] = field(default_factory=dict)
+
+    def model_of(self, pool: Pool) -> ModelShape:
+        """The shape of the model that ``pool`` serves. Pure query."""
+        return self.pool_models.get(pool.name, self.model)
+
+    @property
+    def models_in_words(self) -> str:
+        """The names of all models served."""
+        return " and ".join(dict.fromkeys(self.model_of(pool).name for pool in self.scenario.fleet))
+
+    def names_of(self, ref: str) -> list[str]:
+        """What requests may call the model that the scenario names ``ref``. Pure query."""
+        pools = [pool for pool in self.scenario.fleet if self.scenario.model_of(pool).ref == ref]
+        shapes = [self.model_of(pool) for pool in pools]
+        return [ref, *(name for shape in shapes for name in (shape.name, *shape.aliases))]
 
 
 def load_scenario(
@@ -71,17 +90,19 @@ def load_scenario(
     unreadable = {problem.where for problem in document.problems}
     document.value.setdefault("name", re.sub(r"[^\w.+-]+", "-", path.stem)[:80])
     _make_paths_absolute(document.value, base_dir)
-    model = _catalogue_names(document, base_dir)
+    model, own = _catalogue_names(document, base_dir)
     try:
         scenario = Scenario.model_validate(document.value)
         if model is not None:
-            raise_problems("Scenario", model_conflicts(scenario, model))
+            pool_models = {scenario.fleet[index].name: shape for index, shape in own.items()}
+            loaded = LoadedScenario(scenario, path, base_dir, model, pool_models)
+            raise_problems("Scenario", model_conflicts(loaded))
     except ValidationError as error:
         found = explain(error, document, Scenario)
         document.problems += [problem for problem in found if problem.where not in unreadable]
     if document.problems or model is None:
         raise _error(document)
-    return LoadedScenario(scenario, path, base_dir, model)
+    return loaded
 
 
 def _scenario_path(path: Path) -> Path:
@@ -109,11 +130,13 @@ def _document(path: Path) -> Document:
 
 def _make_paths_absolute(value: dict[str, Any], base_dir: Path) -> None:
     """Changes ``value``: file names in it start at the root, so that it means the same anywhere."""
-    model, workload = value.get("model"), value.get("workload")
-    if isinstance(model, str) and _is_path(model, base_dir):
-        value["model"] = model = {"path": model}
-    if isinstance(model, dict):
-        _make_absolute(model, "path", base_dir)
+    fleet, workload = value.get("fleet"), value.get("workload")
+    for mapping in (value, *(fleet if isinstance(fleet, list) else [fleet])):
+        model = mapping.get("model") if isinstance(mapping, dict) else None
+        if isinstance(model, str) and _is_path(model, base_dir):
+            mapping["model"] = model = {"path": model}
+        if isinstance(model, dict):
+            _make_absolute(model, "path", base_dir)
     if isinstance(workload, dict):
         _make_absolute(workload, "trace", base_dir)
         if str(workload.get("profile")).endswith((".yaml", ".yml")):
@@ -121,6 +144,8 @@ def _make_paths_absolute(value: dict[str, Any], base_dir: Path) -> None:
     for _, cost_model in _cost_models(value):
         for key in COST_FILES:
             _make_absolute(cost_model, key, base_dir)
+    for mapping in capacity.files(value):
+        _make_absolute(mapping, "trace", base_dir)
 
 
 def _cost_models(value: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -142,28 +167,41 @@ def _is_path(name: str, base_dir: Path) -> bool:
     return name.endswith((".json", ".yaml", ".yml")) or isfile(base_dir / name / "config.json")
 
 
-def _catalogue_names(document: Document, base_dir: Path) -> ModelShape | None:
-    """The model, when its name is known; every unknown name and missing file becomes a problem."""
+def _catalogue_names(document: Document, base_dir: Path) -> tuple[ModelShape | None, dict[int, ModelShape]]:
+    """The model, and those of pools by position, when their names are known.
+
+    Every unknown name and missing file becomes a problem.
+    """
+    pool_models: dict[int, ModelShape] = {}
     fleet = document.value.get("fleet")
     pools = fleet if isinstance(fleet, list) else [fleet]
     for index, pool in enumerate(pools):
         name = pool.get("accelerator") if isinstance(pool, dict) else None
-        place: Place = (
-            ("fleet", index, "accelerator") if isinstance(fleet, list) else ("fleet", "accelerator")
-        )
+        place: Place = ("fleet", index) if isinstance(fleet, list) else ("fleet",)
         if isinstance(name, str):
-            _look_up(place, document, catalog.accelerator, name)
+            _look_up((*place, "accelerator"), document, catalog.accelerator, name)
+        own = (
+            _model((*place, "model"), pool.get("model"), document, base_dir)
+            if isinstance(pool, dict)
+            else None
+        )
+        if own is not None:
+            pool_models[index] = own
     for at, cost_model in _cost_models(document.value):
         for key, look_at in COST_FILES.items():
             if isinstance(cost_model.get(key), str):
                 _look_up((*at, key), document, look_at, Path(cost_model[key]))
     _look_for_workload(document)
-    model = document.value.get("model")
-    asked = model if isinstance(model, dict) else {"name": model}
+    return _model(("model",), document.value.get("model"), document, base_dir), pool_models
+
+
+def _model(place: Place, given: Any, document: Document, base_dir: Path) -> ModelShape | None:
+    """The model that the file names at ``place``, when it is known."""
+    asked = given if isinstance(given, dict) else {"name": given}
     ref = asked.get("name") or asked.get("path")
     if not isinstance(ref, str):
         return None
-    return _look_up(("model",), document, catalog.model, ref, base_dir, asked.get("assume"))
+    return _look_up(place, document, catalog.model, ref, base_dir, asked.get("assume"))
 
 
 def _look_for_workload(document: Document) -> None:
@@ -202,13 +240,23 @@ def _look_up(place: Place, document: Document, find: Callable[..., T], *argument
     return None
 
 
-def model_conflicts(scenario: Scenario, model: ModelShape) -> Iterator[tuple[Place, str]]:
-    """What the scenario allows and the model does not."""
-    yield from parallel_conflicts(scenario.fleet, model)
+def model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
+    """What the scenario allows and its models do not."""
+    scenario = loaded.scenario
+    models = [loaded.model_of(pool) for pool in scenario.fleet]
+    yield from parallel_conflicts(scenario.fleet, models)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     if any(engine.longest() is None for engine in engines):
-        limits = [engine.longest(model.max_position_embeddings) for engine in engines]
-        yield from length_conflicts(scenario.workload, limits, f"{model.name}'s limit")
+        limits = [
+            engine.longest(model.max_position_embeddings)
+            for engine, model in zip(engines, models, strict=True)
+        ]
+        names = " or ".join(dict.fromkeys(model.name for model in models))
+        yield from length_conflicts(scenario.workload, limits, f"{names}'s limit")
+    served = {name for pool in scenario.fleet for name in loaded.names_of(scenario.model_of(pool).ref)}
+    for name in scenario.workload.models or ():
+        if name not in served:
+            yield ("workload", "models", name), f"no pool serves '{name}'; {nearest(name, served)}"
 
 
 def _error(document: Document) -> ScenarioError:
@@ -246,9 +294,12 @@ def resolved_yaml(scenario: Scenario) -> str:
 def scenario_sha256(scenario: Scenario) -> str:
     """What identifies a scenario: the hash of its resolved form, with files by content instead of by path."""
     data = scenario.model_dump(mode="json")
-    data["model"]["path"] = _content(data["model"]["path"])
+    for model in (data["model"], *(pool["model"] for pool in data["fleet"] if pool["model"])):
+        model["path"] = _content(model["path"])
     for key in ("trace", "profile"):
         data["workload"][key] = _content(data["workload"][key])
+    for mapping in capacity.files(data):
+        mapping["trace"] = _content(mapping["trace"])
     for _, cost_model in _cost_models(data):
         for key in COST_FILES.keys() & cost_model.keys():
             cost_model[key] = _content(cost_model[key])

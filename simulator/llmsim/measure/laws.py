@@ -115,18 +115,18 @@ def _overlaps(replica: Floats, lane: Floats, start: Floats, end: Floats) -> Iter
 def _token_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
     """Tokens are conserved between rows and requests.
 
-    A first token comes from a prefill, every later one from a decode, or after a preemption from a
-    prefill again; each later one closes a gap.
+    A first token comes from a prefill, every later one from a decode, or after a preemption or a move from
+    a prefill again; each later one closes a gap. What was generated was delivered or discarded.
     """
     steps = record.steps
-    generated = int(_generated(record).sum())
+    generated = int(_generated(record).sum()) + _discarded(record, table)
     firsts = int((~np.isnan(table.first_token_s)).sum())
-    preemptions = int(table.preemptions.sum(dtype=np.int64))
+    preemptions = int(table.preemptions.sum(dtype=np.int64) + table.moves.sum(dtype=np.int64))
     decoded = round(float(steps.column("decode_tokens").sum()))
     if not decoded + firsts <= generated <= decoded + firsts + preemptions:
         yield (
             f"tokens: requests generated {generated}, rows decoded {decoded} after {firsts} first tokens "
-            f"with {preemptions} preemptions"
+            f"with {preemptions} preemptions and moves"
         )
     n = np.maximum(steps.column("iterations"), 1.0)
     inner = float((steps.column("decode_tokens") * (n - 1) / n).sum())
@@ -153,6 +153,11 @@ def _second_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
     rounding = TOLERANCE * between_s + np.spacing(record.end_s) * pool.size
     if abs(gaps_s - between_s) > rounding:
         yield f"gaps: they last {gaps_s!r} s, requests {between_s!r} s between first and last tokens"
+
+
+def _discarded(record: RunRecord, table: RequestTable) -> int:
+    """Output tokens that were made and lost; only requests that moved have any."""
+    return sum(record.requests[i].discarded_tokens for i in np.flatnonzero(table.moves))
 
 
 def _generated(record: RunRecord) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.request import Request
+from llmsim.measure.ledger import Holding
 from llmsim.measure.requests import RequestTable
 
 STEP_COLUMNS = (
@@ -86,6 +87,8 @@ class ReplicaRecord:
         engine: The overheads of its engine's generation, in words; "" where the cost model prices none.
         model_spread: Standard deviation of ln(predicted / real) by metric (``cost.intervals``); empty
             when nothing is known of the cost model's errors.
+        idle_w, load_w: Draw of one accelerator with nothing to do, and at work; None is the catalogue's.
+        model: The model it serves, as the scenario names it.
     """
 
     index: int
@@ -100,6 +103,9 @@ class ReplicaRecord:
     kv_arithmetic: str = ""
     engine: str = ""
     model_spread: Mapping[str, float] = field(default_factory=dict)
+    idle_w: float | None = None
+    load_w: float | None = None
+    model: str = ""
 
 
 @dataclass
@@ -115,6 +121,7 @@ class RunRecord:
         events: Simulation events processed.
         skipped_trace_rows: Rows of the trace that were not offered, by reason.
         workload: The requests' source, in words.
+        holdings: Who was held when, at which price; empty when every replica was held throughout.
     """
 
     requests: list[Request]
@@ -125,6 +132,7 @@ class RunRecord:
     events: int = 0
     skipped_trace_rows: dict[str, int] = field(default_factory=dict)
     workload: str = ""
+    holdings: list[Holding] = field(default_factory=list)
 
     @cached_property
     def table(self) -> RequestTable:

@@ -36,10 +36,11 @@ class RequestTable:
     """One entry per request offered, in order of arrival. Columns have shape (num_requests,).
 
     Attributes:
-        id, input_tokens, cached_tokens, output_tokens, replica, preemptions: As in ``Request``.
+        id, input_tokens, cached_tokens, output_tokens, replica, preemptions, moves: As in ``Request``.
         arrival_s, scheduled_s, first_token_s, finish_s: As in ``Request``; nan where it never happened.
         class_names: Names of the classes, sorted; ``class_index`` holds positions in it.
         status: Positions in ``STATUSES``.
+        left_s: As in ``Request``.
         end_s: When the run ended.
     """
 
@@ -48,11 +49,13 @@ class RequestTable:
     scheduled_s: Floats
     first_token_s: Floats
     finish_s: Floats
+    left_s: Floats
     input_tokens: Ints
     cached_tokens: Ints
     output_tokens: Ints
     replica: Ints
     preemptions: Ints
+    moves: Ints
     class_names: tuple[str, ...]
     class_index: npt.NDArray[np.int16]
     status: npt.NDArray[np.int16]
@@ -64,11 +67,19 @@ class RequestTable:
         class_names = tuple(sorted(set(map(attrgetter("class_name"), requests))))
         times = {
             name: _column(requests, name, np.float64)
-            for name in ("arrival_s", "scheduled_s", "first_token_s", "finish_s")
+            for name in ("arrival_s", "scheduled_s", "first_token_s", "finish_s", "left_s")
         }
         counts = {
             name: _column(requests, name, np.int32)
-            for name in ("id", "input_tokens", "cached_tokens", "output_tokens", "replica", "preemptions")
+            for name in (
+                "id",
+                "input_tokens",
+                "cached_tokens",
+                "output_tokens",
+                "replica",
+                "preemptions",
+                "moves",
+            )
         }
         return cls(
             **times,
@@ -109,9 +120,10 @@ class RequestTable:
 
     @cached_property
     def leave_s(self) -> Floats:
-        """When it left: its end, at once if rejected, at the run's end if it was still there."""
+        """When it left: its end, at once if refused, at the run's end if it was still there."""
         stayed = np.where(self.is_status("rejected"), self.arrival_s, np.maximum(self.end_s, self.arrival_s))
-        return np.where(np.isnan(self.finish_s), stayed, self.finish_s)
+        unserved = np.where(np.isnan(self.left_s), stayed, self.left_s)
+        return np.where(np.isnan(self.finish_s), unserved, self.finish_s)
 
     @cached_property
     def wait_end_s(self) -> Floats:

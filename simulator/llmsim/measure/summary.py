@@ -8,6 +8,7 @@ import numpy as np
 
 from llmsim.measure import money
 from llmsim.measure.bottleneck import Load, bottleneck
+from llmsim.measure.costs import class_costs, costs
 from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
 from llmsim.measure.gaps import GapPool, describe_gaps
@@ -44,9 +45,9 @@ def summarise(
     return {
         **headline,
         "model_error": model_error(record.replicas, headline),
-        **_slo(table, scenario, pool),
+        **_slo(record, table, scenario, pool, duration_s),
         **_occupancy(record, table, duration_s),
-        **_costs(record, table, duration_s),
+        **costs(record, table, scenario, duration_s),
         "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
         **_verdicts(record, scenario, table, duration_s),
         "scenario_sha256": sha256,
@@ -79,15 +80,18 @@ def _latencies(table: RequestTable, pool: GapPool) -> dict[str, Any]:
     return ttft | tpot | describe_gaps(pool) | e2el
 
 
-def _slo(table: RequestTable, scenario: Scenario, pool: GapPool) -> dict[str, Any]:
+def _slo(
+    record: RunRecord, table: RequestTable, scenario: Scenario, pool: GapPool, duration_s: float
+) -> dict[str, Any]:
     """Attainment, overall and by class; ``classes`` is empty unless requests have classes of their own."""
     met = good(table, scenario.slo)
     has_classes = table.class_names not in ((), ("default",))
+    spent = class_costs(record, table, duration_s) if has_classes else {}
     return {
         "slo_attainment": None if met is None else ratio(int(met.sum()), len(table)),
         "slo_attainment_by_metric": attainment_by_metric(table, scenario.slo, pool),
         "classes": {
-            name: _of_class(table, table.class_index == index, met)
+            name: _of_class(table, table.class_index == index, met) | spent[name]
             for index, name in enumerate(table.class_names)
             if has_classes
         },
@@ -210,17 +214,6 @@ def _busy_share(record: RunRecord, duration_s: float) -> float:
     busy = money.busy_s(record, duration_s)
     worked = sum(replica.num_accelerators * busy[replica.index] for replica in record.replicas)
     return ratio(worked, money.accelerator_seconds(record, duration_s)) or 0.0
-
-
-def _costs(record: RunRecord, table: RequestTable, duration_s: float) -> dict[str, Any]:
-    output_tokens = int(table.output_tokens[table.completed].sum(dtype=np.int64))
-    usd = money.cost_usd(record, duration_s)
-    return {
-        "accelerator_seconds": money.accelerator_seconds(record, duration_s),
-        "cost_usd": usd,
-        "usd_per_million_output_tokens": money.usd_per_million_output_tokens(usd, output_tokens),
-        "energy_j": money.energy_j(record, duration_s),
-    }
 
 
 def _prefix_cache_hit_rate(table: RequestTable, scenario: Scenario) -> float | None:

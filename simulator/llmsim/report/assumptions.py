@@ -10,7 +10,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, RunRecord
 from llmsim.report.facts import Fact
 from llmsim.report.format import dollars, figures
-from llmsim.spec.hardware import Accelerator
+from llmsim.spec.hardware import Cited
 from llmsim.spec.model import ModelShape
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Pool
@@ -19,7 +19,7 @@ from llmsim.units import format_bytes, format_si
 
 def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
     """What the run took as given, each with its source."""
-    facts = [_model(loaded.model), _workload(record, loaded.scenario)]
+    facts = [*_models(loaded), _workload(record, loaded.scenario)]
     pools = _pools(record)
     for replica, num_replicas in pools:
         prefix = f"{replica.pool}: " if len(pools) > 1 else ""
@@ -27,6 +27,19 @@ def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
             fact._replace(label=prefix + fact.label) for fact in _pool_facts(replica, num_replicas, loaded)
         ]
     return facts
+
+
+def _models(loaded: LoadedScenario) -> list[Fact]:
+    """Each model that is served, and where there are several, by which pools."""
+    pools: dict[str, list[Pool]] = {}
+    for pool in loaded.scenario.fleet:
+        pools.setdefault(loaded.scenario.model_of(pool).ref, []).append(pool)
+    facts = {
+        ", ".join(pool.name for pool in mine): _model(loaded.model_of(mine[0])) for mine in pools.values()
+    }
+    if len(facts) == 1:
+        return list(facts.values())
+    return [fact._replace(label=f"{names}: {fact.label}") for names, fact in facts.items()]
 
 
 def _model(shape: ModelShape) -> Fact:
@@ -94,7 +107,7 @@ def _accelerator(replica: ReplicaRecord) -> Fact:
     return Fact("Accelerator", f"{memory}{compute}", _citation(device, "memory_bytes_per_s"))
 
 
-def _citation(device: Accelerator, field: str) -> str:
+def _citation(device: Cited, field: str) -> str:
     cited = device.sources().get(field)
     return "" if cited is None else cited.citation + (" (unverified)" if cited.unverified else "")
 
@@ -103,7 +116,9 @@ def _price(replica: ReplicaRecord, pool: Pool) -> Fact:
     if replica.usd_per_hour is None:
         return Fact("Price", "unknown", "give the pool usd_per_hour to have costs")
     source = "the pool's usd_per_hour"
-    if pool.usd_per_hour is None:
+    if pool.usd_per_hour is None and pool.instance is not None:
+        source = _citation(catalog.instance(pool.instance), "usd_per_hour")
+    elif pool.usd_per_hour is None:
         source = _citation(catalog.accelerator(replica.accelerator), "usd_per_hour")
     each = replica.usd_per_hour / replica.num_accelerators
     return Fact("Price", f"{dollars(each)} an hour for each accelerator", source)

@@ -90,7 +90,11 @@ def request_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
 def _class_fact(name: str, of_class: Mapping[str, Any]) -> Fact:
     served = f"{of_class['completed']:,} of {of_class['offered']:,} completed"
     attained = f"{percent(of_class['slo_attainment'])} meet their targets"
-    return Fact(f"Class {name}", f"{served}, {attained}; TTFT P99 {milliseconds(of_class['p99_ttft_ms'])}")
+    value = f"{served}, {attained}; TTFT P99 {milliseconds(of_class['p99_ttft_ms'])}"
+    if of_class.get("cost_usd") is not None:
+        each = dollars(of_class["usd_per_million_output_tokens"])
+        value += f"; {dollars(of_class['cost_usd'])}, {each} per million output tokens"
+    return Fact(f"Class {name}", value)
 
 
 def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
@@ -116,7 +120,7 @@ def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
     hit_rate = summary["prefix_cache_hit_rate"]
     if hit_rate is not None:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
-    return [*facts, *_model_error(summary), _cost(summary), _energy(summary, record)]
+    return [*facts, *_model_error(summary), *_cost(summary), *_energy(summary, record)]
 
 
 def _model_error(summary: Mapping[str, Any]) -> list[Fact]:
@@ -134,18 +138,43 @@ def _model_error(summary: Mapping[str, Any]) -> list[Fact]:
     return [Fact("Model error", f"80% of real means in {', '.join(parts)}")]
 
 
-def _cost(summary: Mapping[str, Any]) -> Fact:
+def _cost(summary: Mapping[str, Any]) -> list[Fact]:
+    """What the run cost, and what spot capacity saved."""
     each = f"{dollars(summary['usd_per_million_output_tokens'])} per million output tokens"
+    good = summary.get("usd_per_million_good_tokens")
+    if good is not None and good != summary["usd_per_million_output_tokens"]:
+        each += f", {dollars(good)} per million of requests within targets"
     held = f"{seconds(summary['accelerator_seconds'])} of accelerator time"
-    return Fact("Cost", f"{dollars(summary['cost_usd'])}, {each}; {held}")
+    facts = [Fact("Cost", f"{dollars(summary['cost_usd'])}, {each}; {held}")]
+    pools = summary.get("cost_by_pool") or {}
+    for name, pool in pools.items() if len(pools) > 1 else ():
+        held = f"{seconds(pool['accelerator_seconds'])} of accelerator time"
+        facts.append(Fact(f"Cost of {name}", f"{dollars(pool['cost_usd'])}; {held}"))
+    if summary.get("saving") is not None:
+        hourly, full = dollars(summary["usd_per_hour"]), dollars(summary["on_demand_usd"])
+        saved = f"{hourly} an hour; {full} on demand, so {percent(summary['saving'])} saved"
+        facts.append(Fact("Spot", saved, "the same accelerators held as long at the on-demand price"))
+    return facts
 
 
-def _energy(summary: Mapping[str, Any], record: RunRecord) -> Fact:
+def _energy(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
+    """What the accelerators drew, and what the site adds."""
     if summary["energy_j"] is None:
-        return Fact("Energy", "unknown", f"no idle or peak power is known of {money.unknown_power(record)}")
-    return Fact(
-        "Energy", f"at most {energy(summary['energy_j'])}", "a busy accelerator is taken to draw its TDP"
-    )
+        source = (
+            f"no idle or peak power is known of {money.unknown_power(record)}; give idle_power, load_power"
+        )
+        return [Fact("Energy", "unknown", source)]
+    is_given = all(replica.load_w is not None for replica in record.replicas)
+    value, source = f"at most {energy(summary['energy_j'])}", "a busy accelerator is taken to draw its TDP"
+    if is_given:
+        value, source = energy(summary["energy_j"]), "the pool's idle_power and load_power"
+    facts = [Fact("Energy", value, source)]
+    site = []
+    if summary.get("facility_energy_j") is not None:
+        site.append(f"{energy(summary['facility_energy_j'])} by the facility")
+    if summary.get("carbon_g") is not None:
+        site.append(f"{figures(summary['carbon_g'] / 1e3)} kg of CO2")
+    return facts + [Fact("Site", ", ".join(site), "the scenario's energy section")] * bool(site)
 
 
 def steady_fact(summary: Mapping[str, Any]) -> Fact:

@@ -39,7 +39,7 @@ def page(
     style, script = _asset("page.css"), "".join(map(_asset, ("ticks.js", "plot.js", "page.js")))
     return Template(_asset("page.html")).substitute(
         title=escape(loaded.scenario.name),
-        subtitle=escape(facts.subtitle(record, loaded.model.name)),
+        subtitle=escape(facts.subtitle(record, loaded.models_in_words)),
         verdict=_verdict(judged, summary),
         tiles=_tiles(summary, judged),
         notes=_notes(summary["notes"]),

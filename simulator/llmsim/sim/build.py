@@ -15,6 +15,7 @@ from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.errors import DoesNotFitError, Problem, ScenarioError
 from llmsim.files import catalog
+from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
@@ -34,7 +35,8 @@ class PoolPlan:
         self.pool = pool
         self.spec: EngineSpec = loaded.scenario.engine_of(pool)
         self.accelerator = catalog.accelerator(pool.accelerator)
-        spec, model = self.spec, loaded.model
+        spec, model = self.spec, loaded.model_of(pool)
+        self.model_name = loaded.scenario.model_of(pool).ref
         self.plan = ParallelPlan(pool.tensor_parallel_size, pool.pipeline_parallel_size)
         self._stay_within_the_node()
         formats = Formats.resolve(
@@ -53,10 +55,7 @@ class PoolPlan:
             enforce_eager=spec.enforce_eager,
             profile=self.profile,
         )
-        is_named = priced and spec.version is not None
-        self.front_end = (
-            FrontEnd(*cost_model.front_end_s(options, self.profile)) if is_named else NO_FRONT_END
-        )
+        self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
@@ -77,39 +76,35 @@ class PoolPlan:
             add_row=log.add,
             add_gap=log.extra_gaps.append,
             fast_forward=fast_forward,
-            schedules_ahead=bool(
-                spec.version and self.profile and self.profile.asynchronous and len(self.stages) == 1
-            ),
+            schedules_ahead=bool(self.profile and self.profile.asynchronous and len(self.stages) == 1),
         )
 
     def record(self, engine: Engine) -> ReplicaRecord:
         """``engine`` as the report wants to know it."""
-        hourly = self.pool.usd_per_hour
-        if hourly is None:
-            hourly = self.accelerator.usd_per_hour
         return ReplicaRecord(
             index=engine.index,
             pool=self.pool.name,
             accelerator=self.pool.accelerator,
+            model=self.model_name,
             num_accelerators=self.plan.num_devices,
             num_kv_blocks=engine.kv.num_blocks,
             block_size=engine.kv.block_size,
             stages=self.stages,
-            usd_per_hour=None if hourly is None else hourly * self.plan.num_devices,
+            usd_per_hour=self._usd_per_hour(),
             max_model_len=self.max_model_len,
             kv_arithmetic=self._arithmetic(self.capacity),
-            engine=self.profile.in_words(host_only=self.spec.version is None) if self.profile else "",
-            model_spread=self._model_spread(),
+            engine=self.profile.in_words() if self.profile else "",
+            model_spread=dict(model_spread(self.accelerator, self.profile)) if self.profile else {},
+            idle_w=self.pool.idle_power,
+            load_w=self.pool.load_power,
         )
 
-    def _model_spread(self) -> dict[str, float]:
-        """The spreads that hold for what is modelled: those of TTFT were seen with the front end in."""
-        if self.profile is None:
-            return {}
-        spreads = model_spread(self.accelerator, self.profile)
-        if self.spec.version is not None:
-            return dict(spreads)
-        return {metric: spread for metric, spread in spreads.items() if not metric.startswith("ttft")}
+    def _usd_per_hour(self) -> float | None:
+        """Price of one replica on demand; of a pool's whole instances, its part."""
+        prices, used = pool_prices(self.pool), self.plan.num_devices * self.pool.replicas
+        if prices.on_demand is None:
+            return None
+        return prices.on_demand.at(0.0) * self.plan.num_devices * (prices.billed(used) / used)
 
     def _capacity(self, model: ModelShape, formats: Formats) -> KVCapacity:
         spec = self.spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 from typing import cast
@@ -9,8 +10,10 @@ from typing import cast
 import simpy
 from simpy.events import Event
 
-COMPLETION, ARRIVAL, SCHEDULING = 0, 1, 2
-"""Order at equal times: completions, then arrivals, then scheduling (replica i has phase SCHEDULING + i:
+from llmsim.engine.run import TIE
+
+COMPLETION, EXPIRY, ARRIVAL, SCHEDULING = 0, 1, 2, 3
+"""Order at equal times: completions, then time-outs, arrivals, and scheduling (replica i has phase SCHEDULING + i:
 replicas decide in their order, however they came to wake up), then insertion."""
 
 
@@ -53,6 +56,18 @@ class Clock(simpy.Environment):
         moved = self.at(time_s, phase)
         moved.callbacks, alarm.callbacks = alarm.callbacks, []
         return moved
+
+    def call(self, time_s: float, phase: int, action: Callable[[], None]) -> None:
+        """Call ``action`` at ``time_s``, after whatever of an earlier phase belongs to that moment."""
+
+        def act(_: Event) -> None:
+            next_s = self.acts_before(phase, time_s * (1 + TIE))
+            if next_s is None:
+                action()
+            else:
+                self.at(next_s, phase).callbacks.append(act)
+
+        self.at(time_s, phase).callbacks.append(act)
 
     def acts_before(self, phase: int, horizon_s: float) -> float | None:
         """When the next event happens, if it is of an earlier phase and not later than ``horizon_s``."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Protocol
-
-from simpy.events import Event
 
 from llmsim.engine.core import Engine
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
+from llmsim.sim.door import Door
+from llmsim.sim.limited_door import LimitedDoor
 from llmsim.sim.pipeline import PipelinedReplica
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd, Replica
-from llmsim.sim.routers import Destination, Router
+from llmsim.sim.routers.base import Destination, Router
+from llmsim.spec.admission import Admission
 
 PROGRESS_EVERY = 2048
 """Requests between two reports of progress."""
+
+NO_LIMITS = Admission()
 
 Progress = Callable[[float, int, int | None], None]
 
@@ -38,36 +40,41 @@ class RequestSource(Protocol):
 
 
 class Fleet:
-    """Replicas behind a router, and the users in front of it.
+    """Replicas behind a door, and the users in front of it.
 
     Attributes:
         requests: Every request offered so far, in order of arrival.
-        num_finished: How many of them have been delivered or refused.
+        num_finished: How many of them are done, one way or another.
+        replicas: All there ever were, by index; which of them take requests, the door's routers know.
+        when_over: Called when every request is done and none will follow.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        engines: Sequence[Engine],
-        stream: RequestSource,
-        front_ends: Sequence[FrontEnd] | None = None,
-    ) -> None:
+    def __init__(self, clock: Clock, stream: RequestSource) -> None:
         self.clock = clock
         self.stream = stream
         self.requests: list[Request] = []
         self.num_finished = 0
-        self.replicas = [
-            (PipelinedReplica if len(engine.stages) > 1 else Replica)(
-                clock, engine, self._delivered, front_end
-            )
-            for engine, front_end in zip(engines, front_ends or repeat(NO_FRONT_END), strict=False)
-        ]
+        self.replicas: list[Replica] = []
         self.progress: Progress | None = None
+        self.when_over: Callable[[], None] | None = None
+        self._all_offered = False
+        self._next_offers = 0
         self._next_user: Callable[[], None] | None = None
 
-    def open(self, router: Router) -> None:
-        """Let the users in."""
-        self.router = router
+    def add(self, engine: Engine, front_end: FrontEnd = NO_FRONT_END) -> Replica:
+        """A replica that runs ``engine``, which is numbered as the next. Nobody sends to it before it joins."""
+        kind = PipelinedReplica if len(engine.stages) > 1 else Replica
+        replica = kind(self.clock, engine, self._delivered, front_end)
+        self.replicas.append(replica)
+        return replica
+
+    def open(self, routers: Mapping[str, Router], admission: Admission = NO_LIMITS, seed: int = 0) -> None:
+        """Let the users in: to each model's router, within the limits at the door."""
+        self.door = (
+            LimitedDoor(routers, self._send, self.clock, admission, seed, self._turned_away)
+            if admission.has_limits
+            else Door(routers, self._send)
+        )
         if self.stream.max_concurrency is None:
             self.clock.process(self._open_loop())
         else:
@@ -92,46 +99,52 @@ class Fleet:
             while (next_s := clock.acts_before(ARRIVAL, moment_s)) is not None:
                 yield clock.at(next_s, ARRIVAL)
             self._offer(req)
+        self._all_offered = True
+        self._ended(())
 
     def _closed_loop_arrival(self) -> None:
         """A user sends the next request, now: after all completions of this moment."""
         req = self.stream.draw(self.clock.now)
-        if req is not None:
-            self.clock.at(self.clock.now, ARRIVAL).callbacks.append(lambda _: self._offer(req))
+        if req is None:
+            self._all_offered = True
+        else:
+            self._next_offers += 1
+            self.clock.at(self.clock.now, ARRIVAL).callbacks.append(lambda _: self._offer_next(req))
+
+    def _offer_next(self, req: Request) -> None:
+        self._next_offers -= 1
+        self._offer(req)
 
     def _offer(self, req: Request) -> None:
         self.requests.append(req)
-        destination = self.router.choose(req)
-        delay_s = destination.delay_s(req)
-        if delay_s:
-            destination.on_the_way += 1
-            self._enter_at(self.clock.now + delay_s, destination, req)
-        else:
-            self._submit(destination, req)
+        self.door.arrive(req)
         if self.progress and len(self.requests) % PROGRESS_EVERY == 0:
             self.progress(self.clock.now, self.num_finished, self.stream.total)
 
-    def _enter_at(self, time_s: float, destination: Destination, req: Request) -> None:
-        """``req`` leaves the front end at ``time_s``: after all completions of that moment."""
-
-        def enter(_: Event) -> None:
-            next_s = self.clock.acts_before(ARRIVAL, time_s * (1 + TIE))
-            if next_s is not None:
-                self.clock.at(next_s, ARRIVAL).callbacks.append(enter)
-                return
-            destination.on_the_way -= 1
-            self._submit(destination, req)
-
-        self.clock.at(time_s, ARRIVAL).callbacks.append(enter)
-
-    def _submit(self, destination: Destination, req: Request) -> None:
+    def _send(self, destination: Destination, req: Request) -> None:
         refusal = destination.submit(req)
         if refusal:
             req.status, req.reason = "rejected", refusal
-            self._delivered((req,))
+            self.door.refused(req, destination)
+            self._ended((req,))
+
+    def _turned_away(self, req: Request) -> None:
+        self._ended((req,))
 
     def _delivered(self, requests: Sequence[Request]) -> None:
+        """``requests``, all of one replica, are with their users."""
+        if self.door.watches:
+            self.door.gone(requests, self.replicas[requests[0].replica])
+        self._ended(requests)
+
+    def _ended(self, requests: Sequence[Request]) -> None:
         self.num_finished += len(requests)
         if self._next_user:
             for _ in requests:
                 self._next_user()
+        if self.when_over and self._is_over():
+            self.when_over()
+
+    def _is_over(self) -> bool:
+        """Whether every request is done and none will follow. Pure query."""
+        return self._all_offered and not self._next_offers and self.num_finished == len(self.requests)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
+from simpy.events import Event
+
 from llmsim.engine.batch import Batch
 from llmsim.engine.core import Engine
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.run import TIE, Run
-from llmsim.sim.clock import COMPLETION, Alarm, Clock
+from llmsim.sim.clock import ARRIVAL, COMPLETION, Alarm, Clock
 from llmsim.sim.replica import NO_FRONT_END, Delivered, FrontEnd, Replica
 
 LOOK_AHEAD = 32
@@ -53,6 +55,13 @@ class PipelinedReplica(Replica):
         """Whether a micro-batch is free to start at once. Pure query."""
         return len({one.batch.lane for one in self._passes}) < len(self.engine.batches)
 
+    @property
+    def num_generated(self) -> int:
+        """See :class:`Replica`. Passes launched ahead only decode."""
+        moment_s = self.clock.now * (1 + TIE)
+        done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
+        return self.engine.num_generated + sum(one.batch.num_decoding for one in done)
+
     def wake(self) -> None:
         """Something has changed: decide anew when a micro-batch is free, which may be now."""
         now_s = self.clock.now
@@ -67,8 +76,22 @@ class PipelinedReplica(Replica):
                 self._take_back(boundary_s)
                 self._alarm = self.clock.move(self._alarm, max(boundary_s, now_s), COMPLETION)
 
+    def _expect(self, enters_s: float, matters: bool) -> None:
+        """See :class:`Replica`. What is in flight by then is not known yet, so that moment has its own event."""
+        if enters_s > self.clock.now:
+            self.clock.at(enters_s, ARRIVAL).callbacks.append(self._entered)
+        elif matters:
+            self.wake()
+
+    def _entered(self, _: Event) -> None:
+        """A request has left the front end."""
+        matters = self.is_idle or self.engine.scheduler.arrival_matters()
+        self.engine.let_in(self.clock.now)
+        if matters:
+            self.wake()
+
     def settle(self) -> None:
-        """The simulation stops now: keep the passes that have left the last stage, forget the rest."""
+        """It goes no further: keep the passes that have left the last stage, forget the rest."""
         self._finish_passes()
         self._passes.clear()
         self.engine.close()
@@ -164,10 +187,10 @@ class PipelinedReplica(Replica):
 
     def _finish_passes(self) -> None:
         """Complete, in order, the passes that have left the last stage by now."""
-        now_s = self.clock.now
+        moment_s = self.clock.now * (1 + TIE)
         done = 0
         for one in self._passes:
-            if one.end_s > now_s:
+            if one.end_s > moment_s:
                 break
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)

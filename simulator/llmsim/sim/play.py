@@ -13,8 +13,10 @@ from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
 from llmsim.sim.clock import Clock
-from llmsim.sim.fleet import Fleet
-from llmsim.sim.routers import RoundRobin, Router
+from llmsim.sim.fleet import NO_LIMITS, Fleet
+from llmsim.sim.replica import NO_FRONT_END, FrontEnd
+from llmsim.sim.routers import RoundRobin, Router, Setting
+from llmsim.spec.admission import Admission
 from llmsim.spec.base import Strict
 
 A_LINE = LinearCost(
@@ -62,6 +64,7 @@ def make_engine(
     limits: Limits | None = None,
     stages: Sequence[StageCost] = (A_LINE,),
     fast_forward: bool = True,
+    schedules_ahead: bool = False,
 ) -> Engine:
     """One engine. ``scheduler`` and ``kv_cache`` are classes, or functions with their arguments."""
     limits = limits or Limits(max_model_len=num_kv_tokens)
@@ -74,6 +77,7 @@ def make_engine(
         add_row=log.add,
         add_gap=log.extra_gaps.append,
         fast_forward=fast_forward,
+        schedules_ahead=schedules_ahead,
     )
 
 
@@ -84,13 +88,30 @@ def play(
     *,
     router: type[Router] = RoundRobin,
     router_options: Strict | None = None,
+    admission: Admission = NO_LIMITS,
+    seed: int = 0,
     max_concurrency: int | None = None,
+    front_end: FrontEnd = NO_FRONT_END,
     until_s: float | None = None,
+    meanwhile: Callable[[Fleet], None] | None = None,
 ) -> RunRecord:
-    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``."""
+    """Serve ``requests`` with ``engines`` until all are done, or until ``until_s``.
+
+    Args:
+        requests, engines, log: Who is served by whom, and where the steps are written down.
+        router, router_options, admission: How the requests get there.
+        seed: Of router and door.
+        max_concurrency: In flight in a closed loop; None takes the requests' own times.
+        until_s: The end, if it is not that of the last request.
+        meanwhile: Shown the fleet at the start; it may schedule on its clock what is to happen.
+    """
     clock = Clock()
-    fleet = Fleet(clock, engines, RequestList(requests, max_concurrency))
-    fleet.open(router(fleet.replicas, router_options))
+    fleet = Fleet(clock, RequestList(requests, max_concurrency))
+    for engine in engines:
+        fleet.add(engine, front_end)
+    fleet.open({"": router(fleet.replicas, router_options, Setting(clock, seed))}, admission, seed)
+    if meanwhile:
+        meanwhile(fleet)
     clock.run_all(until_s)
     fleet.close()
     replicas = [

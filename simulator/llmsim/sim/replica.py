@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from llmsim.engine.core import Engine
@@ -48,8 +49,9 @@ class Replica:
         self.engine = engine
         self.front_end = front_end
         self._delivered = delivered
-        self.on_the_way = 0
-        """Requests in the front end."""
+        self.pool = "main"
+        self.model = ""
+        """What it serves: a request's ``model``."""
         self._run: Run | None = None
         self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
         self._alarm = Alarm(clock)  # rings for no one until something arrives
@@ -58,38 +60,77 @@ class Replica:
     @property
     def num_requests(self) -> int:
         """Requests here: in the front end, waiting or running. Pure query."""
-        return self.engine.num_requests + self.on_the_way
+        return self.engine.num_requests
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests here that do not run: in the front end, or in the queue. Pure query."""
+        return self.engine.num_waiting
+
+    @property
+    def num_generated(self) -> int:
+        """Tokens generated so far, those of the run under way included. Pure query."""
+        run, tokens = self._run, self.engine.num_generated
+        if run is not None and run.plan.decodes:
+            tokens += run.iterations_before(self.clock.now) * run.batch.num_decoding
+        return tokens
 
     @property
     def is_idle(self) -> bool:
         """Whether it sleeps with nothing to run. Pure query."""
         return self._run is None
 
-    def delay_s(self, req: Request) -> float:
-        """Seconds until the engine sees ``req``, which has arrived. Pure query."""
-        return self.front_end.delay_s(req)
-
     def submit(self, req: Request) -> str:
-        """``req`` joins this replica's queue, unless it can never run here: then why not."""
-        refusal = self.engine.submit(req, None if self.is_idle else self.clock.now)
-        if not refusal and (self.is_idle or self.engine.arrival_matters()):
-            self.wake()
-        return refusal
+        """``req`` goes through the front end and into the queue, unless it can never run here: then why not."""
+        engine = self.engine
+        refusal = engine.refusal(req)
+        if refusal:
+            return refusal
+        now_s = self.clock.now
+        enters_s = now_s + self.front_end.delay_s(req)
+        is_idle = self.is_idle
+        matters = is_idle or engine.arrival_matters(enters_s)
+        seen_at_once = enters_s == now_s and (is_idle or not engine.schedules_ahead)
+        engine.submit(req, None if seen_at_once else enters_s)
+        self._expect(enters_s, matters)
+        return ""
+
+    def withdraw(self, req: Request) -> bool:
+        """``req``, which has not started, gives up; False when it is not here."""
+        if not self.engine.withdraw(req):
+            return False
+        self.wake()
+        return True
 
     def wake(self) -> None:
         """Something has changed: decide anew at the next iteration boundary, or now when idle."""
         run, now_s = self._run, self.clock.now
         if run is None:
-            if self._alarm.time_s > now_s:
-                self._alarm = self.clock.move(self._alarm, now_s, self._phase)
+            self._wake_idle(now_s)
         elif run.iterations > 1:
-            boundary = run.iterations_until(now_s)
-            if boundary < run.iterations:
-                run.cut(boundary)
-                self._alarm = self.clock.move(self._alarm, max(run.end_s, now_s), COMPLETION)
+            self._cut(run, run.iterations_until(now_s))
+
+    def _expect(self, enters_s: float, matters: bool) -> None:
+        """A request gets to the scheduler at ``enters_s``: decide anew when it can join, if it matters."""
+        run = self._run
+        if not matters:
+            return
+        if run is None:
+            self._wake_idle(enters_s)
+        elif run.iterations > 1:
+            self._cut(run, self.engine.iterations_until_heard(run, enters_s))
+
+    def _wake_idle(self, time_s: float) -> None:
+        if self._alarm.time_s > time_s:
+            self._alarm = self.clock.move(self._alarm, time_s, self._phase)
+
+    def _cut(self, run: Run, iterations: int) -> None:
+        if iterations < run.iterations:
+            run.cut(iterations)
+            self._alarm = self.clock.move(self._alarm, max(run.end_s, self.clock.now), COMPLETION)
 
     def settle(self) -> None:
-        """The simulation stops now: keep the iterations done so far, forget the rest."""
+        """It goes no further: keep the iterations done so far, forget the rest."""
         if self._run is not None:
             self._run.cut(self._run.iterations_before(self.clock.now))
             if self._run.iterations:
@@ -97,13 +138,26 @@ class Replica:
             self._run = None
         self.engine.close()
 
+    def stop(self) -> list[tuple[Request, int]]:
+        """It is gone, in the middle of whatever it does: an iteration under way is lost, nothing of it fires again.
+
+        Returns:
+            Its requests, each with the tokens it had in the KV cache.
+        """
+        self.settle()
+        self._alarm.callbacks = []
+        return self.engine.evacuate()
+
     def _serve(self) -> Generator[Alarm, None, None]:
         clock, engine = self.clock, self.engine
         (batch,) = engine.batches
         while True:
             step = engine.begin(batch, clock.now)
             if not isinstance(step, Run):
-                self._alarm = clock.at(step.until_s, self._phase) if isinstance(step, Wait) else Alarm(clock)
+                until_s = step.until_s if isinstance(step, Wait) else inf
+                if engine.incoming:
+                    until_s = min(until_s, engine.incoming[0][0])
+                self._alarm = clock.at(until_s, self._phase) if until_s < inf else Alarm(clock)
                 yield self._alarm
                 continue
             self._run = step

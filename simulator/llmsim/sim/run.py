@@ -8,13 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llmsim import plugins
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.laws import check
 from llmsim.measure.records import RunRecord, StepLog
-from llmsim.sim.build import build_fleet, options_of
+from llmsim.sim.build import build_fleet
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet, Progress
+from llmsim.sim.open_routers import open_routers
 from llmsim.workload.stream import open_stream
 
 
@@ -34,12 +34,14 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     log = StepLog()
     stream = open_stream(scenario.workload, scenario.simulation.seed, loaded.base_dir)
     parts = build_fleet(loaded, log)
-    fleet = Fleet(clock, parts.engines, stream, parts.front_ends)
+    fleet = Fleet(clock, stream)
     fleet.progress = progress
-    router_class = plugins.ROUTERS.get(scenario.router.kind)
-    options = options_of(router_class, scenario.router)
+    for engine, front_end, entry in zip(*parts, strict=True):
+        replica = fleet.add(engine, front_end)
+        replica.pool, replica.model = entry.pool, entry.model
+    routers = open_routers(loaded, fleet.replicas, stream, clock)
     with _undisturbed(clock):
-        fleet.open(router_class(fleet.replicas, options))
+        fleet.open(routers, scenario.admission, scenario.simulation.seed)
         clock.run_all(scenario.simulation.max_duration_s)
         fleet.close()
     record = RunRecord(

@@ -152,3 +152,19 @@ class Node(Cited):
     host_memory_bytes: Bytes | None = None
     usd_per_hour: Price | None = None
     spot_usd_per_hour: Price | None = None
+
+
+class Instance(Cited):
+    """What a provider rents by the hour: some accelerators in one machine, in one region."""
+
+    provider: str
+    region: str
+    """Where the prices hold; they differ by region and, for spot, by zone and hour."""
+    accelerator: str
+    num_accelerators: Count
+    node: str | None = None
+    """The machine, an entry of the node catalogue, where there is one."""
+    usd_per_hour: Price | None = None
+    """On demand, for the whole instance."""
+    spot_usd_per_hour: Price | None = None
+    """Interruptible, as it was when the source was written; it moves."""

@@ -17,31 +17,15 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from llmsim import plugins
+from llmsim.spec.admission import Admission
 from llmsim.spec.base import Place, Strict, raise_problems
+from llmsim.spec.energy import Energy
 from llmsim.spec.model import ModelShape
+from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.targets import Slo
 from llmsim.spec.workload import Workload
 from llmsim.units import Quantity
-
-
-class ModelRef(Strict):
-    """Which model is served."""
-
-    name: str | None = Field(None, description="a name of `llmsim list models`, or an org/name known there")
-    path: str | None = Field(None, description="a config.json as on Hugging Face, or the directory it is in")
-    assume: str | None = Field(None, description="read an unknown architecture as this known one")
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> ModelRef:
-        if (self.name is None) == (self.path is None):
-            raise ValueError("a model needs either `name` or `path`")
-        return self
-
-    @property
-    def ref(self) -> str:
-        """The name or the path, whichever was given."""
-        return self.name or self.path or ""
 
 
 class Simulation(Strict):
@@ -55,15 +39,6 @@ class Simulation(Strict):
         None,
         description="simulated time after which what is left is `unfinished`; null waits for every request",
     )
-
-
-class _AlsoText:
-    """Tells editors that the mapping may be written as a name."""
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
 class _AlsoOneItem:
@@ -82,7 +57,7 @@ class Scenario(Strict):
     name: str = Field(
         "scenario", pattern=r"^[\w.+-]+$", max_length=80, description="names the results directory"
     )
-    model: Annotated[ModelRef, _AlsoText()] = Field(description="a name, a path, or {name or path, assume}")
+    model: Annotated[ModelRef, AlsoText()] = Field(description="a name, a path, or {name or path, assume}")
     fleet: Annotated[list[Pool], _AlsoOneItem()] = Field(
         min_length=1, description="pools of identical replicas; a mapping is one pool"
     )
@@ -91,15 +66,14 @@ class Scenario(Strict):
     router: Annotated[PolicyRef, Policy(plugins.ROUTERS)] = Field(
         "round_robin", validate_default=True, description="which replica a request goes to"
     )
+    admission: Admission = Field(
+        default_factory=Admission, description="limits at the front door, and retries"
+    )
     slo: Slo = Field(default_factory=Slo, description="latency targets")
+    energy: Energy = Field(default_factory=Energy, description="what the site adds: PUE and carbon intensity")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def _model_by_name(cls, value: Any) -> Any:
-        if not isinstance(value, str | dict | ModelRef):
-            raise ValueError("Input should be a model's name, or a mapping with `name` or `path`")
-        return {"name": value} if isinstance(value, str) else value
+    _model_by_name = field_validator("model", mode="before")(model_by_name)
 
     @field_validator("fleet", mode="before")
     @classmethod
@@ -118,6 +92,10 @@ class Scenario(Strict):
         return self.engine.model_copy(
             update={key: getattr(pool.engine, key) for key in pool.engine.model_fields_set}
         )
+
+    def model_of(self, pool: Pool) -> ModelRef:
+        """The model that ``pool`` serves. Pure query."""
+        return pool.model or self.model
 
     @field_serializer("fleet")
     def _resolved_fleet(self, fleet: list[Pool]) -> list[dict[str, Any]]:
@@ -140,6 +118,7 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
     yield from _engine_conflicts(scenario.engine, ("engine",))
+    yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
@@ -161,9 +140,9 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
         )
 
 
-def parallel_conflicts(fleet: Sequence[Pool], model: ModelShape) -> Iterator[tuple[Place, str]]:
-    """What of ``model`` cannot be dealt to the devices of a pool, as vLLM refuses it too."""
-    for index, pool in enumerate(fleet):
+def parallel_conflicts(fleet: Sequence[Pool], models: Sequence[ModelShape]) -> Iterator[tuple[Place, str]]:
+    """What of each pool's model cannot be dealt to its devices, as vLLM refuses it too."""
+    for index, (pool, model) in enumerate(zip(fleet, models, strict=True)):
         tp, pp = pool.tensor_parallel_size, pool.pipeline_parallel_size
         uneven = [group.num_heads for group in model.layers if group.num_heads % tp]
         if uneven:

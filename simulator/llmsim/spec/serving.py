@@ -2,122 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationError,
-    field_validator,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import Field, field_validator, model_validator
 
 from llmsim import plugins
-from llmsim.errors import CatalogError
-from llmsim.registry import Registry
-from llmsim.spec.base import Strict
+from llmsim.spec.base import Strict, raise_problems
+from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
+from llmsim.spec.policy import Policy, PolicyRef
+from llmsim.spec.spot import Spot
 from llmsim.units import Quantity
 
+__all__ = ["MOST_REPLICAS", "Engine", "Policy", "PolicyRef", "Pool", "PositiveInt"]
+
 PositiveInt = Annotated[int, Field(gt=0)]
+Watts = Annotated[float, Quantity("W"), Field(ge=0, le=1e6)]
 
 MOST_REPLICAS = 10_000
 """Each replica is a process of the simulation; no fleet needs more."""
-
-
-@dataclass(frozen=True)
-class PolicyRef:
-    """A plug-in chosen by name, and its options, every one of them present.
-
-    Attributes:
-        kind: Its name in its registry.
-        options: Option to value, checked against the class's ``Options``.
-    """
-
-    kind: str
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Marks a :class:`PolicyRef` field written as a name or as ``{kind: name, option: value}``."""
-
-    registry: Registry[Any]
-
-    def read(self, value: Any) -> PolicyRef:
-        """The reference ``value`` stands for. Raises ValueError when the name or an option is wrong."""
-        if isinstance(value, PolicyRef):
-            value = self.write(value)
-        options = dict(value) if isinstance(value, dict) else {"kind": value}
-        kind = options.pop("kind", None)
-        if not isinstance(kind, str):
-            raise ValueError(
-                f"Input should be a {self.registry.kind}'s name, or a mapping with its name as `kind`"
-            )
-        try:
-            model = self.options_of(kind)
-        except CatalogError as error:
-            raise self._unknown(str(error), isinstance(value, dict)) from None
-        return PolicyRef(kind, model.model_validate(options).model_dump(mode="json"))
-
-    @staticmethod
-    def _unknown(message: str, in_mapping: bool) -> ValueError:
-        """The error about a policy's name; in a mapping it is at ``kind``."""
-        if not in_mapping:
-            return ValueError(message)
-        fault = PydanticCustomError("conflict", "{message}", {"message": message})
-        return ValidationError.from_exception_data(
-            "Policy", [{"type": fault, "loc": ("kind",), "input": None}]
-        )
-
-    def options_of(self, kind: str) -> type[BaseModel]:
-        """The model of the options that the policy ``kind`` takes. Raises CatalogError for an unknown one."""
-        model: type[BaseModel] = getattr(self.registry.get(kind), "Options", Strict)
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise CatalogError(
-                f"{self.registry.kind} '{kind}': its Options should be a class derived from llmsim.spec.base.Strict"
-            )
-        return model
-
-    @staticmethod
-    def write(ref: PolicyRef) -> dict[str, Any]:
-        """``ref`` as a file says it in full."""
-        return {"kind": ref.kind, **ref.options}
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self.read, serialization=core_schema.plain_serializer_function_ser_schema(self.write)
-        )
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        names = self.registry.names()
-        mappings = []
-        for name in names:
-            with suppress(
-                CatalogError
-            ):  # a plug-in that cannot be loaded is told of when a scenario names it
-                mappings.append(self._mapping_schema(name, handler))
-        return {"anyOf": [{"type": "string", "enum": names}, *mappings]}
-
-    def _mapping_schema(self, name: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """What may be written beside ``kind: name``."""
-        options = handler.resolve_ref_schema(handler(self.options_of(name).__pydantic_core_schema__))
-        return {
-            "type": "object",
-            "title": name,
-            "description": (self.registry.get(name).__doc__ or "").partition("\n")[0],
-            "properties": {"kind": {"const": name, "type": "string"}, **options.get("properties", {})},
-            "required": ["kind", *options.get("required", [])],
-            "additionalProperties": False,
-        }
 
 
 class Engine(Strict):
@@ -129,8 +31,7 @@ class Engine(Strict):
     version: str | None = Field(
         None,
         pattern=r"^\d+(\.\d+)*",
-        description="of that engine: its generation's host times, front end and way of scheduling; null takes "
-        "the newest one's host times only",
+        description="of that engine: its generation's host times, front end and way of scheduling; null is the newest",
     )
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
         "chunked_prefill", validate_default=True, description="who runs in each iteration"
@@ -190,7 +91,13 @@ class Pool(Strict):
     """Identical replicas."""
 
     name: str = Field("main", min_length=1, description="what the report calls it")
-    accelerator: str = Field(description="a name of `llmsim list accelerators`")
+    accelerator: str = Field(
+        "", description="a name of `llmsim list accelerators`; an `instance` says it too"
+    )
+    instance: str | None = Field(
+        None,
+        description="a name of `llmsim list instances`: accelerator and price; whole instances are paid for",
+    )
     replicas: PositiveInt = Field(1, le=MOST_REPLICAS, description="how many copies of the model serve")
     tensor_parallel_size: PositiveInt = Field(1, le=1024, description="devices that share each layer")
     pipeline_parallel_size: PositiveInt = Field(1, description="stages the layers are divided into")
@@ -199,7 +106,30 @@ class Pool(Strict):
         validate_default=True,
         description="what the time of an iteration comes from",
     )
+    model: Annotated[ModelRef, AlsoText()] | None = Field(
+        None, description="the model it serves, where that is not the scenario's"
+    )
     engine: Engine | None = Field(None, description="engine keys that differ from the scenario's own")
     usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | None = Field(
-        None, description="price of one accelerator; null is the catalogue's"
+        None, description="price of one accelerator; null is the instance's, else the catalogue's"
     )
+    idle_power: Watts | None = Field(
+        None, description="draw of one accelerator with nothing to do; null is the catalogue's"
+    )
+    load_power: Watts | None = Field(
+        None, description="draw of one accelerator at work; null is its peak power in the catalogue"
+    )
+    spot: Spot | None = Field(
+        None, description="interruptible capacity: its availability, notice and price; null is on demand"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_device(self) -> Pool:
+        if not self.accelerator and self.instance is None:
+            raise_problems("Pool", [(("accelerator",), "required, but missing (or `instance`)")])
+        return self
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        return value if value is None else model_by_name(value)

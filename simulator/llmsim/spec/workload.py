@@ -137,6 +137,17 @@ class Workload(Strict):
         None, description="how lengths are taken from the trace; in its order by default"
     )
     num_requests: PositiveInt | None = Field(None, le=MAX_REQUESTS, description="requests offered in all")
+    num_sessions: PositiveInt | None = Field(
+        None,
+        le=MAX_REQUESTS,
+        description="sessions that the requests belong to, each to any of them; null is none but a trace's own",
+    )
+    models: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        min_length=1,
+        description="share of the requests that ask for each model, by a name that pools serve; null asks for the "
+        "scenario's, or what a trace's column `model` says",
+    )
     duration_s: Seconds | None = Field(None, description="requests arrive before this time")
     trace: str | None = Field(
         None,
@@ -173,6 +184,12 @@ class Workload(Strict):
         problems = [*_source_conflicts(self), *_length_conflicts(self), *_extent_conflicts(self)]
         raise_problems("Workload", (((key,), message) for key, message in problems))
         return self
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Attributes that the requests have by the workload's own keys, a trace's left out."""
+        drawn = {"session_id": self.num_sessions, "model": self.models}
+        return frozenset(name for name, value in drawn.items() if value is not None)
 
     @property
     def has_row_lengths(self) -> bool:

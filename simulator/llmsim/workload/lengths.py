@@ -7,7 +7,7 @@ stream one request after another, and what a redraw leaves over is kept for the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,13 @@ class Lengths(NamedTuple):
     Attributes:
         inputs, outputs: Tokens. shape (num_requests,) each
         class_names: Their classes; None where all are of the default class.
+        labels: What a trace says of them beside, by the request's attribute; None without.
     """
 
     inputs: IntArray
     outputs: IntArray
     class_names: list[str] | None = None
+    labels: dict[str, list[Any]] | None = None
 
 
 Take = Callable[[int], Lengths]
@@ -145,7 +147,8 @@ def random_rows(trace: Trace, rng: np.random.Generator) -> Take:
 def _rows(trace: Trace, rows: IntArray) -> Lengths:
     names = trace.class_names
     class_names = None if names is None else [names[row] for row in rows.tolist()]
-    return Lengths(trace.input_tokens[rows], trace.output_tokens[rows], class_names)
+    labels = {name: [values[row] for row in rows.tolist()] for name, values in trace.labels.items()}
+    return Lengths(trace.input_tokens[rows], trace.output_tokens[rows], class_names, labels)
 
 
 def _whole(tokens: FloatArray) -> IntArray:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from llmsim.engine.request import Request
+from llmsim.files.traces import Trace
 from llmsim.spec.workload import ClosedArrivals, Workload
 from llmsim.workload import lengths
 from llmsim.workload.describe import describe
+from llmsim.workload.labels import Draws, label_source, labelled
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
 BLOCK = 4096
@@ -30,7 +32,8 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
     Raises:
         TraceError: The trace cannot be read, or has no times where they are needed.
         CatalogError: There is no such profile.
-        ScenarioError: The profile has no arrivals where they are needed.
+        ScenarioError: The profile has no arrivals where they are needed, or the trace says itself what
+            is to be drawn.
     """
     base_dir = base_dir or Path()
     trace, profile = open_trace(workload, base_dir), open_profile(workload, base_dir)
@@ -49,7 +52,16 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
+        start_labels=label_source(workload, seed, trace),
+        labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
+        models=_models(workload, trace),
     )
+
+
+def _models(workload: Workload, trace: Trace | None) -> frozenset[str]:
+    """The models that requests ask for; "" where they name none."""
+    named = trace.labels.get("model") if trace is not None and workload.has_row_lengths else None
+    return frozenset(workload.models or named or ("",))
 
 
 class RequestStream:
@@ -60,6 +72,8 @@ class RequestStream:
         max_concurrency: Requests in flight in a closed loop; None in an open one.
         skipped: Rows of the trace that are not offered, by reason.
         mean_rate: Requests per second offered; None in a closed loop or one burst.
+        labels: Attributes that the requests have beside their lengths (``session_id``, ``hash_ids``, ``model``).
+        models: The models that they ask for; "" where they name none.
     """
 
     def __init__(
@@ -73,6 +87,9 @@ class RequestStream:
         skipped: dict[str, int] | None = None,
         description: str = "",
         cached_tokens: float = 0,
+        start_labels: Callable[[], Draws] = dict,
+        labels: frozenset[str] = frozenset(),
+        models: frozenset[str] = frozenset({""}),
     ) -> None:
         self.total = total if end_s == inf else None
         self.max_concurrency = max_concurrency
@@ -84,15 +101,18 @@ class RequestStream:
         self._end_s = end_s
         self._description = description
         self._cached_tokens = cached_tokens
+        self.labels = labels
+        self.models = models
+        self._start_labels = start_labels
         self._drawn = self._without_times()
 
     def requests(self) -> Iterator[Request]:
         """Every request of an open loop, in order of arrival; from the first again at each call."""
-        take_times, take_lengths = self._source.start(), self._start_lengths()
+        take_times, take_lengths, labels = self._source.start(), self._start_lengths(), self._start_labels()
         for first, size in self._blocks():
             times = take_times(size)
             kept = int(np.searchsorted(times, self._end_s, side="left"))
-            yield from self._requests(first, times[:kept].tolist(), take_lengths(size))
+            yield from self._requests(first, times[:kept].tolist(), take_lengths(size), labels)
             if kept < size:
                 return
 
@@ -108,12 +128,17 @@ class RequestStream:
         return self._description
 
     def _without_times(self) -> Iterator[Request]:
-        take_lengths = self._start_lengths()
+        take_lengths, labels = self._start_lengths(), self._start_labels()
         for first, size in self._blocks():
-            yield from self._requests(first, [nan] * size, take_lengths(size))
+            yield from self._requests(first, [nan] * size, take_lengths(size), labels)
 
-    def _requests(self, first: int, times: list[float], drawn: lengths.Lengths) -> Iterator[Request]:
+    def _requests(
+        self, first: int, times: list[float], drawn: lengths.Lengths, draws: Draws
+    ) -> Iterator[Request]:
         found = _requests(first, times, drawn)
+        if drawn.labels or draws:
+            size = len(drawn.inputs)
+            found = labelled(found, (drawn.labels or {}) | {name: draw(size) for name, draw in draws.items()})
         return map(self._with_cache, found) if self._cached_tokens else found
 
     def _with_cache(self, req: Request) -> Request:

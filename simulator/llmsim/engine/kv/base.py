@@ -74,6 +74,23 @@ class KVCache(ABC):
     def release(self, req: Request) -> None:
         """Take back all that ``req`` holds. Changes the pool."""
 
+    def hold(self, tokens: int) -> Request | None:
+        """Room for ``tokens`` tokens that no sequence runs on, such as KV on its way in or out; None without it.
+
+        Returns:
+            What holds the room until it is given to :meth:`unhold`. Changes the pool, unless None.
+        """
+        holder = Request(-1, 0.0, tokens, 1)
+        if not self.reserve(holder, tokens):
+            return None
+        self.num_sequences -= 1  # it takes no seat
+        return holder
+
+    def unhold(self, holder: Request) -> None:
+        """Take the room back. Changes the pool."""
+        self.num_sequences += 1
+        self.release(holder)
+
     def new_growth(self) -> Growth:
         """The growth of a new, empty batch."""
         return Growth()

@@ -53,7 +53,7 @@ class Buddy(KVCache):
 
     def piece(self, req: Request) -> int:
         """Tokens of the piece ``req`` gets: a power of two. Pure query."""
-        output = req.output_tokens
+        output = req.stop_at
         reserved = power_of_two_at_least(output) if self.mode == "pow2" else output
         return power_of_two_at_least(req.input_tokens + reserved)
 

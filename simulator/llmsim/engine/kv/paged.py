@@ -75,7 +75,7 @@ class Paged(KVCache):
 
     def fits(self, req: Request) -> bool:
         """See :class:`KVCache`. The last token is never written: nobody attends to it."""
-        return -(-(req.input_tokens + req.output_tokens - 1) // self.block_size) <= self.num_blocks
+        return -(-(req.input_tokens + req.stop_at - 1) // self.block_size) <= self.num_blocks
 
     def reserve(self, req: Request, tokens: int) -> bool:
         """See :class:`KVCache`."""

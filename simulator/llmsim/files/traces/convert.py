@@ -35,7 +35,7 @@ def convert_trace(
     if suffix not in (".csv", ".jsonl"):
         raise OutputError(Problem(str(target), "name a .csv or .jsonl file, or one of these with .gz"))
     trace = read_trace(source, timestamp_unit=timestamp_unit)
-    columns, rows = _rows(trace)
+    columns, rows = _rows(trace, with_lists=suffix == ".jsonl")
     text = io.StringIO()
     if suffix == ".csv":
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
@@ -45,14 +45,15 @@ def convert_trace(
     return trace
 
 
-def _rows(trace: Trace) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """The names of the columns written, and the rows."""
+def _rows(trace: Trace, *, with_lists: bool) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """The names of the columns written, and the rows; a CSV cannot hold lists."""
     columns: dict[str, Any] = {
         "arrival_s": None if trace.arrival_s is None else trace.arrival_s.tolist(),
         "input_tokens": trace.input_tokens.tolist(),
         "output_tokens": trace.output_tokens.tolist(),
         "class": trace.class_names,
     }
+    columns |= {name: cells for name, cells in trace.labels.items() if with_lists or name != "hash_ids"}
     given = {name: cells for name, cells in columns.items() if cells is not None}
     return list(given), zip(*given.values(), strict=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmsim.errors import Problem, TraceError
 from llmsim.files.traces.formats import Format, formats_of, recognise, utc_dates
+from llmsim.files.traces.labels import label_columns, read_label
 from llmsim.files.traces.rows import Rows
 from llmsim.spec.lengths import MAX_TOKENS
 
@@ -42,14 +43,18 @@ def row_fault(rows: Rows, form: Format, raw: Any) -> str | None:
         (record,) = rows.records([raw])
     except ValueError as error:
         return str(error)
-    for column in (form.time, form.input, form.output):
+    labels = label_columns(rows, form)
+    for column in (form.time, form.input, form.output, *labels):
         if column is None:
             continue
         try:
             cell = rows.cell(record, column)
         except LookupError:
             return f"no '{column}'"
-        fault = _time_fault(form, cell) if column == form.time else _token_fault(rows, cell)
+        if column in labels:
+            fault = _label_fault(column, cell)
+        else:
+            fault = _time_fault(form, cell) if column == form.time else _token_fault(rows, cell)
         if fault:
             shown = repr(cell)
             return f"{column}: {fault} (got {shown if len(shown) <= 60 else shown[:57] + '...'})"
@@ -67,6 +72,14 @@ def _time_fault(form: Format, cell: Any) -> str | None:
     if not np.isfinite(tick) or (tick < 0 and form.read_times is utc_dates):
         return f"should be {wanted}"
     return "is negative" if tick < 0 else None
+
+
+def _label_fault(column: str, cell: Any) -> str | None:
+    try:
+        read_label(column, cell)
+    except CELL_ERRORS:
+        return "should be a list of whole numbers" if column == "hash_ids" else "should be a name"
+    return None
 
 
 def _token_fault(rows: Rows, cell: Any) -> str | None:

@@ -46,6 +46,7 @@ class Format:
         ticks_per_s: Ticks in a second.
         marks: Columns that tell it from another format with the same three.
         class_name: Column of the request's class, which may be absent.
+        labels: Further columns that may be absent (``labels.py``).
         no_output: Why a row without output tokens cannot be offered.
         note: What a reader should know of it.
     """
@@ -60,6 +61,7 @@ class Format:
     ticks_per_s: float = 1.0
     marks: tuple[str, ...] = ()
     class_name: str | None = None
+    labels: tuple[str, ...] = ("session_id", "hash_ids")
     no_output: str = "no output tokens"
     note: str = ""
 
@@ -69,7 +71,8 @@ class Format:
         return (*((self.time,) if self.time else ()), self.input, self.output, *self.marks)
 
 
-_HASH_NOTE = "hash_ids (shared prefixes) are not used"
+_HASH_NOTE = "hash_ids (shared prefixes) are seen by routers only"
+_OWN_LABELS = ("session_id", "hash_ids", "model")
 
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -95,14 +98,21 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "bailian", "Qwen Bailian (timestamp in s)",
         "jsonl", "input_length", "output_length", "timestamp", marks=("chat_id",), note=_HASH_NOTE,
+        labels=("chat_id", "parent_chat_id", "hash_ids"),
     ),
     Format(
         "mooncake", "Mooncake (FAST'25) or vLLM timed trace (timestamp in ms)",
         "jsonl", "input_length", "output_length", "timestamp", ticks_per_s=1e3, note=_HASH_NOTE,
     ),
     Format("lengths", "ShareGPT-style lengths", "jsonl", "input_length", "output_length"),
-    Format("llmsim", "llmsim", None, "input_tokens", "output_tokens", "arrival_s", class_name="class"),
-    Format("llmsim-lengths", "llmsim, no times", None, "input_tokens", "output_tokens", class_name="class"),
+    Format(
+        "llmsim", "llmsim", None, "input_tokens", "output_tokens", "arrival_s",
+        class_name="class", labels=_OWN_LABELS,
+    ),
+    Format(
+        "llmsim-lengths", "llmsim, no times", None, "input_tokens", "output_tokens",
+        class_name="class", labels=_OWN_LABELS,
+    ),
 )  # fmt: skip
 """Every format known; the first whose columns are all there is taken."""
 

@@ -6,7 +6,7 @@ import csv
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from llmsim.errors import Problem, TraceError
 from llmsim.files.traces.faults import CELL_ERRORS, recognised, row_fault
 from llmsim.files.traces.formats import Format, Ticks
+from llmsim.files.traces.labels import Labels, read_labels, with_sessions
 from llmsim.files.traces.rows import Rows, open_text, rows_of
 from llmsim.spec.lengths import MAX_TOKENS
 
@@ -38,6 +39,7 @@ class Trace:
         input_tokens, output_tokens: At least 1 each. shape (num_requests,)
         class_names: The class of each request; None where the file has none.
         skipped: Rows that cannot be offered, counted by reason.
+        labels: ``session_id``, ``hash_ids`` and ``model`` of each request, where the file has them.
     """
 
     source: str
@@ -47,6 +49,7 @@ class Trace:
     output_tokens: IntArray
     class_names: list[str] | None
     skipped: dict[str, int]
+    labels: Labels = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.input_tokens)
@@ -66,6 +69,7 @@ class _Columns:
     inputs: IntArray
     outputs: IntArray
     class_names: list[str] | None
+    labels: Labels
 
 
 def read_trace(
@@ -160,7 +164,7 @@ def _columns(rows: Rows, form: Format, raws: Sequence[Any], lines: IntArray) -> 
         raise ValueError("out of range")
     has_classes = form.class_name in rows.columns
     class_names = [str(name) for name in rows.cells(records, form.class_name or "")] if has_classes else None
-    return _Columns(lines, ticks, inputs, outputs, class_names)
+    return _Columns(lines, ticks, inputs, outputs, class_names, read_labels(rows, form, records))
 
 
 def _within(values: Ticks, most: float) -> bool:
@@ -177,6 +181,7 @@ def _joined(parts: Sequence[_Columns]) -> _Columns:
         np.concatenate([part.inputs for part in parts]),
         np.concatenate([part.outputs for part in parts]),
         names or None,
+        {name: [value for part in parts for value in part.labels[name]] for name in parts[0].labels},
     )
 
 
@@ -217,4 +222,5 @@ def _offered(columns: _Columns, form: Format, ticks_per_s: float, source: str, l
         columns.outputs[kept],
         None if columns.class_names is None else [columns.class_names[row] for row in kept],
         {reason: count for reason, count in counts.items() if count},
+        {name: [values[row] for row in kept] for name, values in with_sessions(columns.labels).items()},
     )

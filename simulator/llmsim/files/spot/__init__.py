@@ -1,0 +1,1 @@
+"""Traces of spot capacity and spot prices, whatever they are written in."""

@@ -1,0 +1,65 @@
+"""The fleet's front door: it finds each request's router, and keeps it while there is no replica."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from llmsim.engine.request import Request
+from llmsim.sim.replica import Replica
+from llmsim.sim.routers.base import Destination, Router
+
+Send = Callable[[Destination, Request], None]
+
+
+class Door:
+    """Everyone is let in.
+
+    Args:
+        routers: The router of each model, under every name that requests or replicas may give it.
+        send: Puts a request on its way to a destination.
+
+    Attributes:
+        watches: Whether it is to be told of requests that left a replica.
+    """
+
+    def __init__(self, routers: Mapping[str, Router], send: Send) -> None:
+        self.routers = routers
+        self.send = send
+        self.watches = any(router.watches for router in routers.values())
+        self._held: dict[Router, deque[Request]] = {router: deque() for router in routers.values()}
+
+    def arrive(self, req: Request) -> None:
+        """``req`` goes on to a replica of its model; while there is none it waits here."""
+        router = self.routers[req.model]
+        if not router.replicas:
+            self._held[router].append(req)
+            return
+        destination = router.choose(req)
+        self.send(destination, req)
+        if router.watches:
+            router.sent(req, destination)
+
+    def come_back(self, req: Request) -> None:
+        """``req`` was on a replica that is gone, and needs another."""
+        self.arrive(req)
+
+    def gone(self, requests: Sequence[Request], replica: Replica) -> None:
+        """``requests`` have left ``replica``: delivered, refused, dropped, lost or handed over."""
+        self.routers[replica.model].gone(requests, replica)
+
+    def refused(self, req: Request, destination: Destination) -> None:
+        """``destination`` can never serve ``req``."""
+        self.routers[req.model].gone((req,), destination)
+
+    def joined(self, replica: Replica) -> None:
+        """``replica`` accepts requests from now on; those that waited for one go on, in order."""
+        router = self.routers[replica.model]
+        held = self._held[router]
+        router.joined(replica)
+        while held and router.replicas:
+            self.arrive(held.popleft())
+
+    def left(self, replica: Replica) -> None:
+        """``replica`` accepts no more requests."""
+        self.routers[replica.model].left(replica)
