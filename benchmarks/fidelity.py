@@ -36,7 +36,7 @@ Throughput of an open loop that keeps up is what was offered, and says little th
 INTERVALS = """\
 Every headline metric of a run carries an interval of the model's error, apart from the statistical one over seeds.
 Its width comes from these residuals, and from the kernels' where the hardware was not timed. A good 80% interval
-holds four measurements of five, no fewer and no more."""
+holds four measurements of five, no fewer and no more: far from 80% below is a miss, to either side."""
 
 KERNELS = """\
 Median / p90 of |fitted / measured − 1|. One shape of four is held back from a second fit that is made only for
@@ -44,9 +44,20 @@ this table; the coefficients that are shipped are fitted to all shapes."""
 
 LEFT_OUT = """\
 The curves of other accelerators, with the datasheet of one that none of them saw, asked for its timings: what to
-expect of an accelerator that has a datasheet and no timings."""
+expect of an accelerator that has a datasheet and no timings. An all-reduce runs over the wires of its node, so it is
+carried over between NVLink nodes only; of PCIe nodes those here differ too much to stand for each other."""
+
+BY_OTHERS = """\
+Measured by other people, with other libraries and tools; no curve was fitted to them. Part of these errors is the
+difference between laboratories: two tables of the same A100 disagree by 14% on large weights. The largest
+misses have a reason. H20 and H800 ran DeepGEMM; and an H20, whose arithmetic is cut but not its power, comes near its
+fp8 peak, where the Hopper class, held back by power, reaches little over half. FlashInfer's per-tensor fp8 experts
+take three to four times as long as the block-quantized ones of Triton that the curve is of: a server that runs them is
+predicted too fast."""
 
 NOT_MODELLED = """\
+- Not validated for want of runs: SGLang, vLLM before 0.8, and every accelerator but the H100 and one RTX PRO 6000.
+  Their host times are priors and their intervals are wider; a report says which it rests on.
 - The spread of iteration times around their mean: garbage collection, clocks that fall as a card warms up,
   neighbours on the host. Tails of a real server are longer than simulated ones.
 - The network between client and server, and the client's own delays.
@@ -59,6 +70,8 @@ NOT_MODELLED = """\
 RERUN = """\
 ```console
 $ python benchmarks/fidelity.py ../shared/data/calibration > docs/fidelity.md   # this page
+$ python -m llmsim.calibrate.engines_fit ../shared/data/calibration/measured_runs.csv  # host times
+$ python -m llmsim.calibrate.intervals ../shared/data/calibration/measured_runs.csv    # widths of intervals
 $ llmsim validate measured_runs.csv                                            # the runs, row by row
 $ llmsim validate my-result.json --set gpu=h100-sxm                            # your own
 $ python benchmarks/measure_gpu.py --out my-gpu                                # time your card's kernels
@@ -72,6 +85,7 @@ WORDS = {
     "intervals": INTERVALS,
     "kernels": KERNELS,
     "left out": LEFT_OUT,
+    "by others": BY_OTHERS,
     "not modelled": NOT_MODELLED,
     "rerun": RERUN,
 }

@@ -62,6 +62,8 @@ HEAD_DIM = 128
 REPLAYS = 7
 SERIES_US = 3000.0
 """About how long one replay lasts: long beside the resolution of an event (0.5 µs)."""
+HOPELESS = 8
+"""Failures in a row after which a kernel is taken not to run on the card at all."""
 POOL_L2S = 6
 """Size of the operand pool in L2 caches, at least."""
 
@@ -178,7 +180,8 @@ class Gpu:
         self.torch = torch
         self.name = name or torch.cuda.get_device_name(0)
         if dtype == "auto":
-            dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+            native = torch.version.hip or torch.cuda.get_device_capability(0) >= (8, 0)
+            dtype = "bfloat16" if native else "float16"  # older cards only emulate bfloat16, slowly
         self.dtype_name, self.dtype = dtype, getattr(torch, dtype)
         properties = torch.cuda.get_device_properties(0)
         l2_bytes = getattr(properties, "L2_cache_size", 0) or (64 << 20)
@@ -279,15 +282,17 @@ def attention_points(gpu: Gpu, grid: Sequence[tuple[int, ...]], *, prefill: bool
 
 def device_points(gpu: Gpu, *, quick: bool) -> Iterator[Point]:
     """Copy bandwidth and what launches cost."""
-    for num_bytes in powers(1 << 20, gpu.pool_bytes // 2)[:: 3 if quick else 1]:
-        count = num_bytes // gpu.dtype.itemsize
-        target = gpu.torch.empty(count, dtype=gpu.dtype, device="cuda")
+    # Up to a quarter of the pool: then two cuts in a row never overlap, wherever they wrap around.
+    for num_bytes in powers(1 << 14, gpu.pool_bytes // 4)[:: 2 if quick else 1]:
 
-        def copy(target: Any = target, count: int = count) -> Any:
-            return target.copy_(gpu.pool.take(count))
+        def copy(count: int = num_bytes // gpu.dtype.itemsize) -> Any:
+            return gpu.pool.take(count).copy_(gpu.pool.take(count))
 
         row = {"gpu": gpu.name, "torch_version": gpu.torch.__version__, "quantity": "copy"}
-        yield row | {"bytes": num_bytes, "unit": "GB/s"}, lambda b=num_bytes: 2e-3 * b / gpu.time_us(copy)
+        yield (
+            row | {"bytes": num_bytes, "unit": "GB/s"},
+            lambda b=num_bytes, call=copy: 2e-3 * b / gpu.time_us(call),
+        )
     small = gpu.torch.ones(1, device="cuda")
 
     def add() -> Any:
@@ -323,19 +328,25 @@ def wall_us(gpu: Gpu, call: Callable[[], Any], count: int = 1000) -> float:
 def fill(table: Table, points: Iterable[Point], until_s: float) -> bool:
     """Measure what ``table`` lacks; False when the time was up before."""
     column = "value" if "value" in table.columns else "latency_us"
+    failed: dict[str, int] = {}
     for row, measure in points:
-        if table.has(row):
+        kernel = str(row.get("kernel", row.get("quantity")))
+        if table.has(row) or failed.get(kernel, 0) >= HOPELESS:
             continue
         if time.monotonic() > until_s:
             return False
         try:
             table.add(row | {column: round(measure(), 3)})
+            failed[kernel] = 0
         except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
             words = str(error).strip().splitlines()
+            failed[kernel] = failed.get(kernel, 0) + bool(words)
             point = ", ".join(f"{key} {value}" for key, value in row.items() if isinstance(value, int))
             print(
                 f"left out: {table.path.name}: {point}: {words[0] if words else 'too large'}", file=sys.stderr
             )
+            if failed[kernel] == HOPELESS:
+                print(f"left out: all further points of {kernel}: it does not run here", file=sys.stderr)
     return True
 
 
@@ -386,6 +397,7 @@ def measure_all_reduce(torch: Any, gpu: Gpu, out: Path, until_s: float, *, quick
         if n_gpu <= torch.cuda.device_count():
             arguments = (n_gpu, gpu.name, out, until_s, quick)
             torch.multiprocessing.spawn(all_reduce_worker, arguments, nprocs=n_gpu)
+            print(f"{out / 'op_allreduce.csv'}: {n_gpu} GPUs done, or as far as the time went", flush=True)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -56,8 +56,8 @@ def test_empty_cells_are_absent(tmp_path):
         (",30,8,1046,", ",0.03,0.008,1.046,", "seconds?"),
         (",30,8,1046,", ",30000,8000,1046000,", "microseconds?"),
         (",30,8,1046,", ",30,8,1046000,", "e2e_ms_mean 1.046e+06 does not go with"),
-        (",30,8,", ",0.03,8,", "less than a hundredth of a step"),
-        (",3.8,486", ",3.8,486000", "output_tokens_per_s 486000 does not go with"),
+        (",30,8,", ",0.03,8,", "less than a thirtieth of a step"),
+        (",3.8,486", ",3.8,486000", "does not go with output_tokens_per_s 486000"),
         (",4,512,", ",four,512,", "'four', not a number"),
         (",8,1046,", ",nan,1046,", "tpot_ms_mean is nan"),
     ],
@@ -165,3 +165,129 @@ def test_a_real_result_file_is_read():
     )
     assert 52.64 == pytest.approx(run.metrics["ttft_ms_mean"], rel=1e-3)
     assert 20 == run.number("output_mean")
+
+
+ONLY = HEAD.partition(",ttft")[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "words"),
+    [
+        ("ttft_ms_mean", "0.03", "ttft_ms_mean is 0.03: seconds?"),
+        ("e2e_ms_mean", "1.046", "e2e_ms_mean is 1.046 for 128 tokens: seconds?"),
+        ("output_tokens_per_s", "486000", "more than 4 users can be served"),
+        ("output_tokens_per_s", "0.486", "leaves each of 4 users"),
+        ("ttft_ms_mean,ttft_ms_p99", "40,90000", "ttft_ms_p99 90000 cannot be with ttft_ms_mean 40"),
+        ("ttft_ms_mean,ttft_ms_p99", "40000,90", "far more than ttft_ms_p99 90"),
+        ("total_tokens_per_s,requests_per_s", "2400,3800", "does not go with total_tokens_per_s 2400"),
+    ],
+)
+def test_one_figure_alone_can_have_a_wrong_unit(tmp_path, head, cells, words):
+    row = GOOD.partition(",30,8")[0]
+
+    assert words in problem(written(tmp_path, f"{row},{cells}", f"{ONLY},{head}"))
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_no_column_of_a_full_row_passes_a_thousand_off(tmp_path, factor):
+    metrics = ["ttft_ms_mean", "tpot_ms_mean", "e2e_ms_mean", "requests_per_s", "output_tokens_per_s"]
+    cells = dict(zip(HEAD.split(","), GOOD.split(","), strict=True))
+    for name in metrics:
+        wrong = cells | {name: str(float(cells[name]) * factor)}
+        assert name in problem(written(tmp_path, ",".join(wrong.values())))
+
+
+def test_a_run_that_is_there_twice_is_refused(tmp_path):
+    assert "runs.csv:4: the same run as" in problem(written(tmp_path, f"{GOOD}\n{GOOD}"))
+
+
+def test_unlike_runs_of_one_id_are_told_apart(tmp_path):
+    runs = read_runs(written(tmp_path, f"{GOOD}\n{GOOD.replace(',4,', ',5,')}"))
+
+    assert ["a (3)", "a (4)"] == [run.id for run in runs]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (f"{HEAD}\n".encode(), "has no row"),
+        (f"{HEAD}\n{GOOD}\n".replace(",", ";").encode(), "separated by ';'; separate them by commas"),
+        (f"{HEAD}\n{GOOD}\n".encode("utf-16"), "is not UTF-8 text"),
+        (f"{HEAD}\n{GOOD}\n".replace("output_mean", "ouput_mean").encode(), "did you mean 'output_mean'?"),
+        (f"{HEAD},model\n{GOOD},x\n".encode(), "has the columns model twice"),
+    ],
+)
+def test_files_that_are_no_runs_file_say_why(tmp_path, content, words):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+
+    assert words in problem(path)
+
+
+def test_a_byte_order_mark_and_other_columns_do_no_harm(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text(f"{HEAD},date\n{GOOD},yesterday\n", "utf-8-sig")
+
+    assert ["a"] == [run.id for run in read_runs(path)]
+
+
+def test_set_columns_hold_for_every_row(tmp_path):
+    (run,) = read_runs(written(tmp_path, GOOD), {"gpu": "l40s", "tensor_parallel": "2"})
+
+    assert ("l40s", 2) == (run.text("gpu"), run.count("tensor_parallel"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("gpuu", "l40s", "no such column; did you mean 'gpu'?"),
+        ("tensor_parallel", "two", "'two' is not a number"),
+        ("ttft_ms_mean", "3", "no such column"),
+    ],
+)
+def test_set_columns_that_cannot_be_are_refused(tmp_path, name, value, words):
+    with pytest.raises(RunsError, match=words):
+        read_runs(written(tmp_path, GOOD), {name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"total_input_tokens": None}, "total_input_tokens is None"),
+        ({"completed": "100"}, "completed is '100'"),
+        ({"completed": 0}, "no request completed"),
+        ({"request_rate": "fast", "max_concurrency": None}, "request_rate is 'fast'"),
+        ({"mean_ttft_ms": "30"}, "mean_ttft_ms is '30', not a number"),
+        ({"mean_ttft_ms": float("nan")}, "ttft_ms_mean is nan"),
+    ],
+)
+def test_a_bench_result_with_a_wrong_value_is_refused(tmp_path, changes, words):
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(bench_result(**changes)))
+
+    assert words in problem(path)
+
+
+def test_appended_results_are_runs_of_their_own(tmp_path):
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps(bench_result()) + "\n" + json.dumps(bench_result(max_concurrency=8)))
+
+    assert [4, 8] == [run.count("concurrency") for run in read_runs(path)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "arrival"),
+    [
+        ({"max_concurrency": None}, "burst"),
+        ({"max_concurrency": None, "request_rate": float("inf")}, "burst"),
+        ({"max_concurrency": 4, "request_rate": float("inf")}, "closed"),
+        ({"max_concurrency": 400, "request_rate": 3.7}, "poisson"),
+        ({"max_concurrency": 4, "request_rate": 100.0}, "closed"),
+    ],
+)
+def test_a_cap_on_users_makes_a_closed_loop_only_where_it_holds_requests_back(tmp_path, changes, arrival):
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(bench_result(**changes)))
+
+    assert [arrival] == [run.text("arrival") for run in read_runs(path)]

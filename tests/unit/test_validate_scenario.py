@@ -7,10 +7,11 @@ import pytest
 from llmsim.calibrate.runs import MeasuredRun
 from llmsim.calibrate.runs_scenario import express
 from llmsim.calibrate.runs_workload import NotExpressible
+from llmsim.calibrate.validate import validate_run
 from llmsim.workload.stream import open_stream
 
 
-def run_of(texts=None, **numbers):
+def run_of(texts=None, metrics=None, **numbers):
     base = {
         "id": "r",
         "gpu": "H100-SXM-80GB",
@@ -20,7 +21,8 @@ def run_of(texts=None, **numbers):
         "arrival": "closed",
     }
     cells = {"concurrency": 4.0, "input_mean": 512.0, "output_mean": 128.0, **numbers}
-    return MeasuredRun("x.csv:2", base | (texts or {}), {k: v for k, v in cells.items() if v is not None})
+    known = {k: v for k, v in cells.items() if v is not None}
+    return MeasuredRun("x.csv:2", base | (texts or {}), known, metrics or {})
 
 
 def scenario_of(*args, **numbers):
@@ -74,6 +76,13 @@ def test_the_generation_follows_the_version(engine, version, profile):
         ("A100-80GB-SXM", "a100-sxm-80gb"),
         ("L40S-48GB", "l40s"),
         ("RTX-PRO-6000-Blackwell", "rtx-pro-6000"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtx-pro-6000"),
+        ("NVIDIA GeForce RTX 4090 24GB", "rtx-4090"),
+        ("H200 SXM5 141GB", "h200-sxm"),
+        ("A100 80GB PCIe", "a100-pcie-80gb"),
+        ("NVIDIA B200", "b200-sxm"),
+        ("L40S PCIe", "l40s"),
+        ("AMD Instinct MI300X OAM", "mi300x"),
     ],
 )
 def test_spellings_of_accelerators(gpu, name):
@@ -97,6 +106,9 @@ def test_a_quantised_checkpoint_is_its_base_model_in_that_format():
     ("texts", "numbers", "words"),
     [
         ({"gpu": "abacus"}, {}, "unknown accelerator"),
+        ({"gpu": "H200-NVL"}, {}, "unknown accelerator 'H200-NVL'"),
+        ({"gpu": ""}, {}, "the row names no gpu; give it with --set gpu=NAME"),
+        ({"arrival": "posion"}, {}, "arrival 'posion'; should be closed, burst, poisson"),
         ({"model": "nobody/knows-1b"}, {}, "unknown model"),
         ({"engine": "lmdeploy"}, {}, "no profile of the engine"),
         ({}, {"input_mean": None}, "input_mean is not given"),
@@ -104,6 +116,8 @@ def test_a_quantised_checkpoint_is_its_base_model_in_that_format():
         ({"arrival": "trace"}, {}, "arrivals of a trace"),
         ({"arrival": "poisson"}, {}, "without request_rate"),
         ({"dtype": "ternary"}, {}, "number format 'ternary'"),
+        ({}, {"tensor_parallel": 3.0}, "tensor_parallel_size: 3 does not divide the 32 attention heads"),
+        ({}, {"input_mean": 2e5}, "input_tokens: 200000 leaves no room for output"),
         ({}, {"num_gpus": 3.0, "tensor_parallel": 2.0, "data_parallel": 1.0}, "3 GPUs"),
         ({}, {"expert_parallel": 8.0}, "expert parallelism"),
         ({"output_dist": "zipf"}, {}, "lengths 'zipf'"),
@@ -139,6 +153,65 @@ def test_cached_tokens_leave_the_last_to_compute():
     req = open_stream(scenario.workload, 0).draw(0.0)
 
     assert 511 == req.cached_tokens == req.computed
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype", "name", "weights"),
+    [
+        ("Qwen/Qwen3-14B-AWQ", "", "qwen3-14b", "int4"),
+        ("Qwen/Qwen3-14B-FP8", "bf16", "qwen3-14b", "fp8"),
+        ("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4", "fp16", "qwen2.5-72b", "int4"),
+        ("RedHatAI/Meta-Llama-3.1-70B-Instruct-quantized.w4a16", "", "llama-3.1-70b", "int4"),
+        ("nvidia/DeepSeek-R1-FP4", "", "deepseek-r1", "nvfp4"),
+        ("deepseek-ai/DeepSeek-R1", "fp8", "deepseek-r1", None),
+        ("openai/gpt-oss-120b", "bf16", "gpt-oss-120b", None),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", "bf16", "qwen3-30b-a3b", None),
+        ("meta-llama/Llama-3.1-8B-Instruct", "awq", "llama-3.1-8b", "int4"),
+    ],
+)
+def test_the_format_is_the_rows_or_that_of_the_checkpoints_name(model, dtype, name, weights):
+    """What is stored already is not quantised again."""
+    scenario = scenario_of({"model": model, "dtype": dtype})
+
+    assert (name, weights) == (scenario.model.name, scenario.engine.quantization)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "tokens"), [("RTX-4090", 2048), ("L40S", 4096), ("A100-80GB", 8192), ("B200", 16384)]
+)
+def test_sglang_cuts_batches_of_prompts_by_device_memory(gpu, tokens):
+    engine = scenario_of({"gpu": gpu, "engine": "sglang", "engine_version": "0.5.2"}).engine
+
+    assert tokens == engine.max_num_batched_tokens
+
+
+def test_without_a_version_the_newest_generation_is_simulated_in_full():
+    """Its front end too, so that TTFT is comparable and has an interval."""
+    expressed = express(run_of({"engine_version": ""}))
+    pair = validate_run(run_of({"engine_version": ""}, num_requests=8.0, metrics={"ttft_ms_mean": 40.0}))
+
+    assert "vllm-v1-async" == expressed.profile.name
+    assert "engine_version: not given; the newest generation, vllm-v1-async" in expressed.assumed
+    assert pair.metrics["ttft_ms_mean"].low < pair.metrics["ttft_ms_mean"].predicted
+
+
+def test_a_figure_a_thousand_times_the_simulated_one_is_refused():
+    """Nothing else in the row tells; the run's own size does."""
+    validated = validate_run(run_of(num_requests=8.0, metrics={"ttft_ms_mean": 30_000.0}))
+
+    assert "refused" == validated.status
+    assert "ttft_ms_mean 30000 is about a thousand times" in validated.reason
+
+
+def test_a_fault_in_one_row_is_named_and_does_not_take_the_others_along(monkeypatch):
+    def broken(run):
+        raise KeyError("ttft")
+
+    monkeypatch.setattr("llmsim.calibrate.validate.express", broken)
+    validated = validate_run(run_of())
+
+    assert "failed" == validated.status
+    assert "KeyError" in validated.reason
 
 
 def test_what_was_assumed_is_said():

@@ -175,7 +175,7 @@ def test_a_run_is_simulated_and_compared(tmp_path):
     assert "unknown model" in two["reason"]
     assert pair["error"] == pytest.approx((pair["predicted"] - 7) / 7)
     assert pair["low"] < pair["predicted"] < pair["high"]
-    assert {"runs": 2, "simulated": 1, "not_expressible": 1} == answer["counts"]
+    assert {"runs": 2, "simulated": 1, "not_expressible": 1, "refused": 0, "failed": 0} == answer["counts"]
     assert {"n", "median", "mean", "p90"} == set(answer["summary"]["tpot_ms_mean"])
 
 
@@ -185,7 +185,7 @@ def test_the_report_names_what_was_left_out(tmp_path):
     text = CliRunner().invoke(app, ["validate", str(path), "--workers", "1"]).stdout
 
     assert "1 of 2 runs simulated" in text
-    assert "not simulated: two: " in text
+    assert "not expressible: two: " in text
     assert "80% intervals hold" in text
 
 
@@ -202,3 +202,41 @@ def test_a_scenario_that_does_not_fit_is_not_skipped():
 
     assert "not expressible" == found.status
     assert "does not fit" in found.reason
+
+
+def command(tmp_path, text, *options):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    return CliRunner().invoke(app, ["validate", str(path), "--workers", "1", *options])
+
+
+def test_when_nothing_can_be_simulated_the_command_fails_and_says_why(tmp_path):
+    result = command(tmp_path, RUNS, "--set", "gpu=abacus")
+
+    assert 2 == result.exit_code
+    assert "0 of 2 runs simulated" in result.stdout
+    assert "runs.csv:2: one: unknown accelerator 'abacus'" in result.stderr
+    assert "median" not in result.stdout
+
+
+def test_a_refused_figure_fails_the_command_but_not_the_other_rows(tmp_path):
+    head, one, *_ = RUNS.splitlines()
+    cells = dict(zip(head.split(","), one.split(","), strict=True))
+    wrong = ",".join((cells | {"id": "wrong", "ttft_ms_mean": "30000", "tpot_ms_mean": ""}).values())
+    right = ",".join((cells | {"id": "right"}).values())
+    result = command(tmp_path, "\n".join([head, right, wrong]), "--json")
+    statuses = {run["id"]: run["status"] for run in json.loads(result.stdout)["runs"]}
+
+    assert 2 == result.exit_code
+    assert {"right": "simulated", "wrong": "refused"} == statuses
+    assert "runs.csv:3: wrong: ttft_ms_mean 30000 is about a thousand times" in result.stderr
+
+
+def test_quiet_prints_nothing_where_all_is_well(tmp_path):
+    result = command(tmp_path, RUNS, "--quiet")
+
+    assert (0, "") == (result.exit_code, result.stdout)
+
+
+def test_the_report_says_what_was_assumed(tmp_path):
+    assert "assumed in 1 of them: max_num_seqs" in command(tmp_path, RUNS).stdout

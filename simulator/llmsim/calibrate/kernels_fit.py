@@ -26,6 +26,7 @@ from llmsim.calibrate.kernels_samples import (
     decode_samples,
     expert_samples,
     gemm_samples,
+    peak_of,
     prefill_samples,
 )
 from llmsim.calibrate.kernels_solve import Array, Solution, solve
@@ -132,7 +133,7 @@ def pooled(members: Sequence[Member], take: Callable[[Member], Samples]) -> Samp
 
 
 def fit_decode(
-    members: Sequence[Member], kv_dtype: str = "bfloat16", *, only: bool | None = None
+    members: Sequence[Member], kv_dtype: str = "bf16", *, only: bool | None = None
 ) -> Fitted | None:
     """Decode attention. Pure query."""
     samples = _side(pooled(members, lambda m: decode_samples(m.tables, m.gpu, m.device, kv_dtype)), only)
@@ -157,7 +158,7 @@ def fit_products(members: Sequence[Member], *, only: bool | None = None) -> dict
     fits = {}
     for dtype in ("bf16", "fp8", "fp4"):
         take = partial(_products, dtype=dtype)
-        able = [m for m in members if m.device.peak_flops_per_s(dtype)]
+        able = [m for m in members if peak_of(m.device, dtype)]
         samples = _side(pooled(able, take), only) if able else None
         if samples is not None and len(samples) >= FEWEST:
             fits[dtype] = fit_gemm(samples)

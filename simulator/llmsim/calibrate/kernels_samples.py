@@ -11,8 +11,8 @@ from llmsim.calibrate.kernels_tables import Row, Samples, Tables, column, datash
 from llmsim.cost.plan import bytes_per_element
 from llmsim.spec.hardware import Accelerator
 
-DTYPES = {"bf16": "bfloat16", "fp8": "fp8", "fp4": "nvfp4"}
-"""Our names of formats, and the tables'."""
+DTYPES = {"bf16": ("bfloat16", "float16"), "fp8": ("fp8",), "fp4": ("nvfp4",)}
+"""Our names of formats, and the tables', in the order of choice: cards before Ampere have float16 only."""
 
 WEIGHT_BYTES = {
     "bf16": 2.0,
@@ -49,19 +49,30 @@ def rows_of(tables: Tables, table: str, gpu: str, **wanted: str) -> list[Row]:
     return [row for row in rows if row.get("engine") == "vllm"] or rows
 
 
+def _in_format(tables: Tables, table: str, gpu: str, name: str, dtype: str) -> list[Row]:
+    """Rows of one GPU whose column ``name`` is the first spelling of ``dtype`` that any has."""
+    found = (rows_of(tables, table, gpu, **{name: spelling}) for spelling in DTYPES[dtype])
+    return next((rows for rows in found if rows), [])
+
+
+def peak_of(device: Accelerator, dtype: str) -> float | None:
+    """The dense peak of a format, FLOP/s; of 16-bit ones, that of bf16 or else of fp16. Pure query."""
+    return device.peak_flops_per_s(dtype) or (device.peak_flops_per_s("fp16") if dtype == "bf16" else None)
+
+
 def gemm_samples(tables: Tables, gpu: str, device: Accelerator, dtype: str) -> Samples:
     """Dense products of a dtype. Weights that stayed in L2 between repetitions are left out.
 
     A server streams all its layers between two uses of one, so a cache never serves it. Where any
     product reads its weights faster than the memory can, those below a fifth of L2 are left out.
     """
-    rows = rows_of(tables, "op_gemm", gpu, dtype=DTYPES[dtype])
+    rows = _in_format(tables, "op_gemm", gpu, "dtype", dtype)
     numbers = {name: column(rows, name, "op_gemm") for name in ("m", "n", "k")}
     seconds = timed(rows, "op_gemm")
     if dtype == "bf16" and not rows:
         numbers, seconds = _layer_products(tables, gpu)
     each = WEIGHT_BYTES[dtype]
-    peak = device.peak_flops_per_s(dtype) or 1.0
+    peak = peak_of(device, dtype) or 1.0
     columns = {
         **numbers,
         "weight_bytes": np.full(len(seconds), each),
@@ -95,7 +106,7 @@ def layer_rows(tables: Tables, gpu: str, model: str = "Llama-3.1-8B") -> list[Ro
 
 def prefill_samples(tables: Tables, gpu: str, device: Accelerator) -> Samples:
     """Causal attention of ``batch`` chunks of ``new`` tokens after ``cached`` ones, 16-bit."""
-    rows = rows_of(tables, "op_attn_prefill", gpu, kv_dtype="bfloat16")
+    rows = _in_format(tables, "op_attn_prefill", gpu, "kv_dtype", "bf16")
     table = "op_attn_prefill"
     numbers = {
         "new": column(rows, "seq_len", table),
@@ -119,16 +130,17 @@ def prefill_samples(tables: Tables, gpu: str, device: Accelerator) -> Samples:
     return _attention(numbers, seconds, device, 2.0, ("n_q_heads", "n_kv_heads", "batch"))
 
 
-def decode_samples(tables: Tables, gpu: str, device: Accelerator, kv_dtype: str = "bfloat16") -> Samples:
+def decode_samples(tables: Tables, gpu: str, device: Accelerator, kv_dtype: str = "bf16") -> Samples:
     """One new token for each of ``batch`` sequences after ``kv_len`` cached ones.
 
     Left out is what L2 held: between 2 MB, where only the kernel's start counts, and 1.5 times L2.
     """
-    rows, table = rows_of(tables, "op_attn_decode", gpu, kv_dtype=kv_dtype), "op_attn_decode"
+    table = "op_attn_decode"
+    rows = _in_format(tables, table, gpu, "kv_dtype", kv_dtype)
     names = ("kv_len", "batch", "n_q_heads", "n_kv_heads", "head_dim")
     numbers = {name: column(rows, name, table) for name in names}
     seconds = timed(rows, table)
-    if kv_dtype == "bfloat16" and not rows:
+    if kv_dtype == "bf16" and not rows:
         layers = [
             row
             for row in layer_rows(tables, gpu)
@@ -155,7 +167,7 @@ def _attention(
     numbers: dict[str, Array], seconds: Array, device: Accelerator, kv_bytes: float, by: Sequence[str]
 ) -> Samples:
     rows = len(seconds)
-    peak = device.peak_flops_per_s("bf16") or device.peak_flops_per_s("fp16") or 1.0
+    peak = peak_of(device, "bf16") or 1.0
     columns = {**numbers, "kv_bytes": np.full(rows, kv_bytes), **datasheet(rows, device, peak)}
     shapes = tuple("/".join(f"{numbers[name][i]:.0f}" for name in by) for i in range(rows))
     return Samples(columns, seconds, shapes)

@@ -35,12 +35,16 @@ TABLES: dict[str, frozenset[str]] = {
     "op_llmservingsim": frozenset({"gpu", "model", "layer", "size", "time_us"}),
     "op_vidur_layers": frozenset({"gpu", "model", "tp", "num_tokens", "op", "m", "n", "k", "latency_us"}),
     "op_attn_vidurstyle": frozenset({"gpu", "n_q_head", "n_kv_head", "prefill_chunk", "kv_cache", "attn_ms"}),
+    "op_device": frozenset({"gpu", "quantity", "bytes", "value"}),
     "op_infersim": frozenset({"gpu", "op", "m", "n", "k", "latency_us"}),
 }
 """Tables that fits read, and the columns each must have."""
 
 OTHER_NAMES = {"RTXPRO6000": "RTX-PRO-6000-Blackwell-Server"}
 """A name that one table has for another's GPU."""
+
+LINE = "line of the file"
+"""The key of a row that says where it stands."""
 
 HELD_BACK = 4
 """One shape in so many is held back from the fit that a held-out error is reported of."""
@@ -97,16 +101,41 @@ def read_tables(folder: Path) -> dict[str, list[Row]]:
         path = folder / f"{name}.csv"
         if not path.is_file():
             continue
-        with path.open(newline="") as file:
-            reader = csv.DictReader(line for line in file if not line.startswith("#"))
-            if missing := sorted(wanted - set(reader.fieldnames or [])):
-                problems.append(Problem(path.name, f"has no column {', '.join(missing)}"))
-            found[name] = [row | {"gpu": OTHER_NAMES.get(row["gpu"], row["gpu"])} for row in reader]
+        rows, wrong = _rows(path, wanted)
+        problems += [Problem(path.name, text) for text in wrong]
+        found[name] = rows
     if problems:
         raise UserError(problems)
     if not found:
         raise UserError(f"{folder} holds no kernel table; known are {', '.join(f'{n}.csv' for n in TABLES)}")
     return found
+
+
+def _rows(path: Path, wanted: frozenset[str]) -> tuple[list[Row], list[str]]:
+    """The rows of a table, and what is wrong with it in words."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [f"cannot be read as UTF-8 text: {' '.join(str(error).split())}"]
+    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
+    reader = csv.DictReader(line for _, line in lines)
+    header = reader.fieldnames or []
+    if missing := sorted(wanted - set(header)):
+        other = next((c for c in ";\t" if c in "".join(header)), None)
+        hint = f"; its cells are separated by {other!r}, should be by commas" if other else ""
+        return [], [f"has no column {', '.join(missing)}{hint}"]
+    rows = [row | {LINE: str(lines[reader.line_num - 1][0])} for row in reader]
+    if not rows:
+        return [], ["has no row"]
+    short = [row[LINE] for row in rows if None in row or None in row.values()]
+    if short:
+        return [], [f"line {short[0]} has not as many cells as there are columns"]
+    return [row | {"gpu": OTHER_NAMES.get(row["gpu"], row["gpu"])} for row in rows], []
+
+
+def place_of(table: str, row: Row) -> str:
+    """A row's file and line, for messages. Pure query."""
+    return f"{table}.csv:{row.get(LINE, '?')}"
 
 
 def datasheet(rows: int, device: Accelerator, peak: float) -> dict[str, Array]:
@@ -128,17 +157,14 @@ def column(rows: Sequence[Row], name: str, table: str) -> Array:
         UserError: A cell is not a number, or not positive.
     """
     values = []
-    for place, row in enumerate(rows, 1):
+    for row in rows:
         try:
             value = float(row[name] or 0)
         except (KeyError, ValueError):
             value = -1.0
         if not 0 <= value < float("inf"):
-            raise UserError(
-                Problem(
-                    f"{table}, row {place} of {row['gpu']}", f"{name} is '{row.get(name)}', not a number ≥ 0"
-                )
-            )
+            text = f"{name} is '{row.get(name)}', not a number ≥ 0"
+            raise UserError(Problem(place_of(table, row), text))
         values.append(value)
     return np.array(values)
 
@@ -150,8 +176,8 @@ def timed(rows: Sequence[Row], table: str, name: str = "latency_us", unit_s: flo
         UserError: A time is not positive, or a thousand times what any kernel takes.
     """
     seconds = column(rows, name, table) * unit_s
-    for place, value in enumerate(seconds, 1):
+    for row, value in zip(rows, seconds, strict=True):
         if not 1e-7 <= value <= 10:
             text = f"{name} {value / unit_s:g} is no time of a kernel; the column counts {unit_s:g} s"
-            raise UserError(Problem(f"{table}, row {place}", text))
+            raise UserError(Problem(place_of(table, row), text))
     return seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -84,9 +85,13 @@ def write_once(path: Path, text: str, is_ours: Set[str]) -> None:
     hint = "choose another file with --out"
     if path.exists() and not is_ours <= _keys(path):
         raise OutputError(f"{path}: is there already, and not written by this command", hint=hint)
+    part = path.with_name(f"{path.name}.part")  # renamed when whole: never half a file under the name
     try:
-        path.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}", hint=hint) from None
 
 

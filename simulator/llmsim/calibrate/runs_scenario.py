@@ -15,7 +15,8 @@ from llmsim.calibrate.runs_workload import NotExpressible, workload_of
 from llmsim.cost.engines import DefaultLimits, EngineProfile, engine_name, engine_profile
 from llmsim.errors import CatalogError
 from llmsim.files import catalog
-from llmsim.files.scenario_file import LoadedScenario
+from llmsim.files.scenario_file import LoadedScenario, model_conflicts
+from llmsim.registry import nearest
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.model import ModelShape
 from llmsim.spec.scenario import Scenario
@@ -23,13 +24,24 @@ from llmsim.spec.scenario import Scenario
 DTYPES = {"fp16": "float16", "float16": "float16", "bf16": "bfloat16", "bfloat16": "bfloat16"}
 QUANTIZED = {
     "fp8": "fp8", "w8a8": "int8", "int8": "int8", "int4": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4",
-    "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4",
+    "4bit": "int4", "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4",
 }  # fmt: skip
-"""Spellings of number formats in runs files, and the engine's key for them."""
+"""Spellings of number formats in runs files and names of checkpoints, and the engine's key for them."""
+
+_FORMAT = re.compile(rf"(?<=[-_.])({'|'.join(QUANTIZED)})(?=[-_]|$)", re.IGNORECASE)
 
 _SUFFIX = re.compile(
-    r"[-_](fp8|fp4|nvfp4|mxfp4|awq|gptq|int4|int8|w8a8|w4a16|dynamic|kv|quantized.*)$", re.IGNORECASE
+    rf"[-_]({'|'.join(QUANTIZED)}|bnb|dynamic|kv|block|thinking|quantized[^/]*|2[45]\d\d)$", re.IGNORECASE
 )
+"""What a checkpoint's name may end with and still have its base model's shape: a format, a month of release."""
+
+
+_DECORATION = re.compile(
+    r"nvidia|amd|intel|instinct|tesla|geforce|hbm\d\w?|oam|tensor|core|gpu|blackwell|server|workstation|edition"
+    r"|generation|nvl72|\d+x",
+    re.IGNORECASE,
+)
+"""Words of an accelerator's name that do not tell it from others."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ def express(run: MeasuredRun) -> Expressed:
     """
     assumed: list[str] = []
     accelerator = _known(lambda: accelerator_of(run.text("gpu")))
-    model = _known(lambda: model_of(run.text("model")))
+    model = _known(lambda: model_of(run.text("model")), hint="--set model=NAME, or the path of a config.json")
     version = run.text("engine_version") or None
     profile = _known(lambda: engine_profile(run.text("engine"), version))
     fleet = _fleet(run, accelerator, model, assumed)
@@ -72,14 +84,17 @@ def express(run: MeasuredRun) -> Expressed:
     except ValidationError as error:
         first = error.errors()[0]
         raise NotExpressible(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return Expressed(LoadedScenario(scenario, Path(run.where), Path(), model), profile, assumed)
+    loaded = LoadedScenario(scenario, Path(run.where), Path(), model)
+    for place, text in model_conflicts(loaded):
+        raise NotExpressible(f"{place[-1]}: {text}")
+    return Expressed(loaded, profile, assumed)
 
 
-def _known(look_up: Callable[[], Any]) -> Any:
+def _known(look_up: Callable[[], Any], hint: str = "") -> Any:
     try:
         return look_up()
     except CatalogError as error:
-        raise NotExpressible(str(error)) from None
+        raise NotExpressible(f"{error} ({hint})" if hint else str(error)) from None
 
 
 def accelerator_of(name: str) -> Accelerator:
@@ -89,17 +104,21 @@ def accelerator_of(name: str) -> Accelerator:
         CatalogError: There is none of that name.
     """
     if not name:
-        raise CatalogError("the row names no gpu")
-    plain = re.sub(r"^nvidia[-_ ]|[-_ ]hbm\d\w?$|[-_ ]tensor[-_ ]core", "", name.strip(), flags=re.IGNORECASE)
-    memory = re.search(r"[-_ ]?\d+ ?gb", plain, re.IGNORECASE)
+        raise CatalogError("the row names no gpu; give it with --set gpu=NAME")
+    words = [
+        word for word in re.split(r"[-_\s()]+", name.strip()) if word and not _DECORATION.fullmatch(word)
+    ]
+    words = [re.sub(r"(?i)^sxm\d$", "SXM", word) for word in words]
+    plain = "-".join(words)
+    memory = re.search(r"(?i)-\d+-?gb", plain)
     without = plain.replace(memory.group(), "") if memory else plain
-    moved = f"{without}-{memory.group().strip('-_ ')}" if memory else plain
-    for spelling in (name, plain, moved, without):
+    moved = without + memory.group() if memory else plain
+    for spelling in (name, plain, moved, without, re.sub("(?i)-pcie$", "", without)):
         try:
             return catalog.accelerator(spelling)
         except CatalogError:
             continue
-    return catalog.accelerator(plain)
+    return catalog.accelerator(name)  # fails with the name as it was given
 
 
 def model_of(name: str) -> ModelShape:
@@ -110,13 +129,16 @@ def model_of(name: str) -> ModelShape:
     """
     if not name:
         raise CatalogError("the row names no model")
-    try:
-        return catalog.model(name)
-    except CatalogError:
-        base = name
-        while (shorter := _SUFFIX.sub("", base)) != base:
+    base = name
+    while True:
+        try:
+            return catalog.model(base)
+        except CatalogError:
+            shorter = _SUFFIX.sub("", base)
+            if shorter == base:
+                break
             base = shorter
-        return catalog.model(base)
+    return catalog.model(name)  # fails with the name as it was given
 
 
 def _fleet(
@@ -161,10 +183,11 @@ def _engine(
         "max_num_batched_tokens": tokens,
         "block_size": run.count("block_size") or 16,
         "gpu_memory_utilization": run.number("gpu_memory_utilization") or 0.9,
-        **_formats(run, model),
+        **_formats(run, model, assumed),
     }
-    if run.text("engine_version"):
-        engine["version"] = run.text("engine_version").strip().removeprefix("v")
+    engine["version"] = run.text("engine_version").removeprefix("v") or profile.from_ or "0"
+    if not run.text("engine_version"):
+        assumed.append(f"engine_version: not given; the newest generation, {profile.name}")
     longest = run.count("max_model_len")
     if longest is not None:
         engine["max_model_len"] = min(longest, model.max_position_embeddings)
@@ -202,16 +225,20 @@ def _default_limits(
     return limits, "as published benchmarks size such a server"
 
 
-def _formats(run: MeasuredRun, model: ModelShape) -> dict[str, Any]:
+def _formats(run: MeasuredRun, model: ModelShape, assumed: list[str]) -> dict[str, Any]:
     dtype, kv = run.text("dtype").lower(), run.text("kv_dtype").lower()
     keys: dict[str, Any] = {}
     if dtype in DTYPES:
         keys["dtype"] = DTYPES[dtype]
-    elif dtype in QUANTIZED:
-        if model.quantization is None:
-            keys["quantization"] = QUANTIZED[dtype]
-    elif dtype not in ("", "auto"):
-        raise NotExpressible(f"number format '{dtype}'")
+    elif dtype not in ("", "auto", *QUANTIZED):
+        raise NotExpressible(f"number format '{dtype}'; {nearest(dtype, (*DTYPES, *QUANTIZED))}")
+    named = _FORMAT.search(run.text("model"))
+    weights = QUANTIZED.get(dtype) or (QUANTIZED[named.group().lower()] if named else None)
+    stored = model.quantization.formats.values() if model.quantization else ()
+    if weights and weights not in stored:
+        keys["quantization"] = weights
+        if dtype not in QUANTIZED:
+            assumed.append(f"weights in {weights}: as the model's name says")
     if kv.startswith(("fp8", "int8")):
         keys["kv_cache_dtype"] = "fp8" if kv.startswith("fp8") else "int8"
     elif kv in DTYPES:

@@ -58,7 +58,8 @@ def _arrival(run: MeasuredRun) -> dict[str, Any]:
         return {"kind": kind, "request_rate": rate}
     if kind == "trace":
         raise NotExpressible("arrivals of a trace, whose times the row does not hold")
-    raise NotExpressible(f"arrival '{kind}'" if kind else "the row does not say how requests arrive")
+    known = "closed, burst, poisson, gamma or constant"
+    raise NotExpressible(f"arrival '{kind}'; should be {known}" if kind else f"arrival is not given: {known}")
 
 
 def _tokens(run: MeasuredRun, side: str) -> Any:

@@ -46,12 +46,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A coefficient after the fit, with the limits of its 80% interval."""
+    """A coefficient after the fit, with the limits of its 80% interval.
+
+    Attributes:
+        beyond: What the runs alone would make it, where that is beyond physics by less than its uncertainty
+            and ``value`` is the end of physics.
+    """
 
     coefficient: Coefficient
     value: float
     low: float
     high: float
+    beyond: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,15 +153,18 @@ def fit(
     selection = select(coefficients, problem.jacobian(x, range(len(coefficients))), batches())
     x = _search(problem, x, selection.told)
     halves = _half_intervals(problem, x, selection.told)
-    beyond = x != problem.inside(x)
-    for index in map(int, np.flatnonzero(beyond)):
-        _refuse_the_impossible(coefficients[index], float(x[index]), halves[index])
-    if beyond.any():
-        x = _search(problem, problem.inside(x), [index for index in selection.told if not beyond[index]])
+    beyond = {int(index): float(x[index]) for index in np.flatnonzero(x != problem.inside(x))}
+    for index, wanted in beyond.items():
+        _refuse_the_impossible(coefficients[index], wanted, halves[index])
+    if beyond:
+        x = _search(problem, problem.inside(x), [index for index in selection.told if index not in beyond])
         x = problem.inside(x)
     after = problem.residuals(x)
     return Fit(
-        [_fitted(coefficients[index], float(x[index]), halves[index]) for index in selection.told],
+        [
+            _fitted(coefficients[index], float(x[index]), halves[index], beyond.get(index))
+            for index in selection.told
+        ],
         [(coefficients[index], why) for index, why in sorted(selection.left.items())],
         [float(value) for value in before * problem.noise],
         [float(value) for value in after * problem.noise],
@@ -205,10 +214,11 @@ def _scaled(errors: Sequence[float], residuals: Matrix, num_fitted: int) -> list
     return [error * sqrt(max(1.0, scatter)) * quantile for error in errors]
 
 
-def _fitted(coefficient: Coefficient, x: float, half: float) -> Fitted:
+def _fitted(coefficient: Coefficient, x: float, half: float, beyond: float | None) -> Fitted:
     least, most = coefficient.limits
     low, high = (coefficient.value(at) for at in (max(x - half, least), min(x + half, most)))
-    return Fitted(coefficient, coefficient.value(x), low, high)
+    wanted = None if beyond is None else coefficient.value(beyond)
+    return Fitted(coefficient, coefficient.value(x), low, high, wanted)
 
 
 def _refuse_the_impossible(coefficient: Coefficient, wanted: float, half: float) -> None:

@@ -23,6 +23,10 @@ SATURATED = ("overloaded", "backlogged")
 """Verdicts on a run whose TTFT is mostly queueing."""
 
 
+UNIT_ERROR = (300.0, 4000.0)
+"""Ratios of measured and simulated that tell of a wrong unit: a thousand, give or take what models are off by."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One metric of one run; ``low`` to ``high`` is the 80% interval of the prediction."""
@@ -51,7 +55,8 @@ class Validated:
 
     Attributes:
         run: What was measured.
-        status: ``simulated``, or ``not expressible`` with the ``reason``.
+        status: ``simulated``, or, with the ``reason``: ``not expressible``; ``refused``, as a figure is a
+            thousand times what it can be; ``failed``, by a fault of the simulator.
         metrics: By metric column.
         assumed: What the row does not say and was taken from elsewhere.
         groups: What it belongs to: gpu, model, engine, regime.
@@ -75,7 +80,14 @@ def validate(runs: Sequence[MeasuredRun], workers: int | None = None) -> list[Va
 
 
 def validate_run(run: MeasuredRun) -> Validated:
-    """One run: expressed as a scenario, simulated, compared."""
+    """One run: expressed as a scenario, simulated, compared. A fault in one does not take the others with it."""
+    try:
+        return _validated(run)
+    except Exception as error:
+        return Validated(run, "failed", f"{type(error).__name__}: {error} (llmsim is at fault)")
+
+
+def _validated(run: MeasuredRun) -> Validated:
     try:
         expressed = express(run)
         record = _simulated(expressed)
@@ -95,7 +107,26 @@ def validate_run(run: MeasuredRun) -> Validated:
         "engine": expressed.profile.name,
         "regime": _regime(run, summary),
     }
+    off = [text for column, pair in metrics.items() if (text := _unit_error(run, column, pair))]
+    if off:
+        return Validated(run, "refused", "; ".join(off), groups=groups)
     return Validated(run, "simulated", "", metrics, expressed.assumed, groups)
+
+
+def _unit_error(run: MeasuredRun, column: str, pair: Comparison) -> str:
+    """What to say of a figure that is a thousand times, or a thousandth of, the simulated one; else nothing.
+
+    No model is that wrong about a step or a rate. TTFT and latency are judged in closed loops only: in open
+    ones a queue at the edge of saturation may well be a thousand times another.
+    """
+    waits = column.startswith(("ttft", "e2e")) and run.text("arrival") != "closed"
+    low, high = UNIT_ERROR
+    if waits or not (
+        low < pair.measured / pair.predicted < high or low < pair.predicted / pair.measured < high
+    ):
+        return ""
+    factor = "a thousand times" if pair.measured > pair.predicted else "a thousandth of"
+    return f"{column} {pair.measured:g} is about {factor} the {pair.predicted:.3g} simulated: check its unit"
 
 
 def _simulated(expressed: Expressed) -> RunRecord:
@@ -112,10 +143,11 @@ def _simulated(expressed: Expressed) -> RunRecord:
 
 
 def _compared(record: RunRecord, name: str, predicted: float, measured: float) -> Comparison:
-    spreads = [replica.model_spread for replica in record.replicas]
-    if not all(spreads):
+    spreads = [replica.model_spread.get(metric_class(name)) for replica in record.replicas]
+    known = [spread for spread in spreads if spread is not None]
+    if len(known) < len(spreads):
         return Comparison(predicted, measured)
-    factor = exp(Z * max(spread[metric_class(name)] for spread in spreads))
+    factor = exp(Z * max(known))
     return Comparison(predicted, measured, predicted / factor, predicted * factor)
 
 

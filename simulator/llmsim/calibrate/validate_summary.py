@@ -118,7 +118,10 @@ def as_json(validated: Sequence[Validated]) -> dict[str, Any]:
         "counts": {
             "runs": len(validated),
             "simulated": sum(item.status == "simulated" for item in validated),
-            "not_expressible": sum(item.status != "simulated" for item in validated),
+            **{
+                status.replace(" ", "_"): sum(item.status == status for item in validated)
+                for status in ("not expressible", "refused", "failed")
+            },
         },
     }
 

@@ -193,7 +193,7 @@ def validate(
         Path,
         typer.Argument(
             metavar="RUNS",
-            help="A CSV of measured runs, or results of `vllm bench serve --save-result` (a file or a directory).",
+            help="A CSV of measured runs, results of `vllm bench serve --save-result`, or a directory of such files.",
         ),
     ],
     *,
@@ -202,7 +202,8 @@ def validate(
         typer.Option(
             "--set",
             metavar="COLUMN=VALUE",
-            help="What result files do not say: gpu=h100-sxm, tensor_parallel=2, engine_version=0.15.1. Repeatable.",
+            help="A column of every run, as result files do not say the server: gpu=h100-sxm, tensor_parallel=2, "
+            "model=qwen3-14b, dtype=fp8, engine_version=0.15.1. Repeatable.",
         ),
     ] = None,
     limit: Annotated[
@@ -212,6 +213,9 @@ def validate(
         int | None,
         typer.Option(min=1, metavar="N", help="Processes; as many as CPUs by default.", show_default=False),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No report; problems and the exit code only.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Simulate measured runs and print the error per metric."""
@@ -223,7 +227,10 @@ def validate(
         if not equals:
             raise typer.BadParameter(f"--set {text}: write COLUMN=VALUE")
         context[name] = value
-    print_validation(runs, context=context, limit=limit, workers=workers, json_wanted=json)
+    code = print_validation(
+        runs, context=context, limit=limit, workers=workers, json_wanted=json, quiet=quiet
+    )
+    raise typer.Exit(code)
 
 
 @app.command(name="list")

@@ -102,7 +102,7 @@ def load_scenario(
         if model is not None:
             pool_models = {scenario.fleet[index].name: shape for index, shape in own.items()}
             loaded = LoadedScenario(scenario, path, base_dir, model, pool_models)
-            raise_problems("Scenario", _model_conflicts(loaded))
+            raise_problems("Scenario", model_conflicts(loaded))
     except ValidationError as error:
         found = explain(error, document, Scenario)
         document.problems += [problem for problem in found if problem.where not in unreadable]
@@ -269,7 +269,7 @@ def _look_up(place: Place, document: Document, find: Callable[..., T], *argument
     return None
 
 
-def _model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
+def model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
     """What the scenario allows and its models do not."""
     scenario = loaded.scenario
     models = [loaded.model_of(pool) for pool in scenario.fleet]

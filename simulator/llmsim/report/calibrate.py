@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.calibrate.overlay import errors_by_metric
+from llmsim.calibrate.server_fit import Fitted
 from llmsim.calibrate.server_fit_runs import Calibration
 from llmsim.cost.efficiency import Efficiency
 from llmsim.report.format import figures
@@ -27,6 +28,7 @@ def to_dict(calibration: Calibration, path: Path) -> dict[str, Any]:
                 "after": each.value,
                 "low": each.low,
                 "high": each.high,
+                "beyond_physics": each.beyond,
             }
             for each in fit.fitted
         },
@@ -59,6 +61,9 @@ def render(calibration: Calibration, path: Path) -> RenderableType:
     title = f"{loaded.model.name} on {pool.accelerator}, TP {pool.tensor_parallel_size}: {count} server run"
     parts: list[RenderableType] = [Text(title + ("" if count == 1 else "s"), style="bold"), Text()]
     parts += [_coefficients(calibration), Text()] if fit.fitted else [_nothing_told(), Text()]
+    for each in fit.fitted:
+        if each.beyond is not None:
+            parts += [Text(_at_the_end(each), style="yellow"), Text()]
     if fit.left:
         parts += [Text("Kept as they were", style="bold")]
         parts += [_kept(fit.left), Text()]
@@ -72,6 +77,14 @@ def render(calibration: Calibration, path: Path) -> RenderableType:
 
 def _nothing_told() -> Text:
     return Text("The runs tell none of the coefficients; the overlay changes nothing.", style="yellow")
+
+
+def _at_the_end(each: Fitted) -> str:
+    text = each.coefficient.text
+    return (
+        f"{each.coefficient.name}: the runs alone would make it {text(each.beyond or 0.0)}, beyond physics by less "
+        f"than their uncertainty; it is set to the end of physics, {text(each.value)}, and the others fitted so."
+    )
 
 
 def _table(*headings: str) -> Table:

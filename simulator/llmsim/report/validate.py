@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
@@ -26,6 +27,9 @@ TITLES = {
     "ttft_below_saturation": "TTFT below saturation",
 }
 
+MOST_ASSUMED = 12
+"""Assumptions that are listed, those of most runs first; ``--json`` has all of them, run by run."""
+
 SHOWN = (
     ("TTFT, ms", ("ttft_ms_mean", "ttft_ms_unspecified", "ttft_ms_p50")),
     ("TPOT, ms", ("tpot_ms_mean", "tpot_ms_unspecified", "itl_ms_mean", "tpot_ms_p50")),
@@ -38,6 +42,8 @@ SHOWN = (
 def render(validated: Sequence[Validated]) -> RenderableType:
     """The whole report."""
     missing = [item for item in validated if item.status != "simulated"]
+    if len(missing) == len(validated):
+        return Group(Text(f"0 of {len(validated)} runs simulated"), *_named(missing))
     parts: list[RenderableType] = [_runs(validated), Text()]
     parts += [Text("Absolute error by metric", style="bold"), _stats(by_metric(validated)), Text()]
     parts += [Text("Headlines, over all values", style="bold"), _stats(_titled(headlines(validated))), Text()]
@@ -52,8 +58,16 @@ def render(validated: Sequence[Validated]) -> RenderableType:
     if held:
         parts.append(Text(f"80% intervals hold {held['all']:.0%} of the measured values"))
     parts += [Text(f"{len(validated) - len(missing)} of {len(validated)} runs simulated")]
-    parts += [Text(f"not simulated: {item.run.id}: {item.reason}", style="yellow") for item in missing]
-    return Group(*parts)
+    assumed = Counter(text for item in validated for text in item.assumed)
+    parts += [
+        Text(f"assumed in {count} of them: {text}") for text, count in assumed.most_common(MOST_ASSUMED)
+    ]
+    return Group(*parts, *_named(missing))
+
+
+def _named(missing: Sequence[Validated]) -> list[Text]:
+    """What was not simulated, and why."""
+    return [Text(f"{item.status}: {item.run.id}: {item.reason}", style="yellow") for item in missing]
 
 
 def _titled(stats: Mapping[str, ErrorStats]) -> dict[str, ErrorStats]:
