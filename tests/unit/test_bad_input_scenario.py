@@ -125,7 +125,7 @@ def test_windows_files_are_read(tmp_path: Path, text: str, given: str) -> None:
         ("fleet.0." + "9" * 5000 + ": unknown key", "fleet." + "9" * 5000 + ".replicas=2"),
         ("engine.scheduler: unknown scheduler 'x'", "engine.scheduler=x"),
         ("engine.scheduler.kind: unknown scheduler 'x'", "engine.scheduler.kind=x"),
-        ("a: unknown key; known: engine", "a.b.c=1"),
+        ("a: unknown key; known: admission, engine", "a.b.c=1"),
         ("'x' cannot be read as int", "engine.max_num_seqs=!!int x"),
     ],
 )

@@ -27,7 +27,7 @@ def shown(capsys: pytest.CaptureFixture[str], section: str) -> str:
         ("fleet", "accelerator text required"),
         ("engine.kv_cache", "reserve pow2 | oracle pow2"),
         ("workload.arrival", "request_rate number 1/s required mean requests per second"),
-        ("router", "round_robin | mapping round_robin which replica"),
+        ("router", "round_robin which replica a request goes to"),
         ("", "scenario: A model on a fleet under a workload"),
     ],
 )

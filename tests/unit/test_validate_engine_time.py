@@ -25,7 +25,7 @@ from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.play import RequestList
 from llmsim.sim.replica import FrontEnd
-from llmsim.sim.routers import LeastRequests
+from llmsim.sim.routers import LeastRequests, Setting
 
 LINE = LinearOptions(
     iteration_s=2e-3,
@@ -61,7 +61,7 @@ def served(
             )
         )  # fmt: skip
     fleet = Fleet(clock, engines, RequestList(requests, users), [front_end] * replicas)
-    fleet.open(LeastRequests(fleet.replicas))
+    fleet.open({"": LeastRequests(fleet.replicas, None, Setting(clock))})
     clock.run_all()
     fleet.close()
     parts = [ReplicaRecord(e.index, "p", "none", 1, e.kv.num_blocks, 16, e.stages) for e in engines]
