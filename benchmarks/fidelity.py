@@ -48,12 +48,15 @@ expect of an accelerator that has a datasheet and no timings. An all-reduce runs
 carried over between NVLink nodes only; of PCIe nodes those here differ too much to stand for each other."""
 
 BY_OTHERS = """\
-Measured by other people, with other libraries and tools; no curve was fitted to them. Part of these errors is the
-difference between laboratories: two tables of the same A100 disagree by 14% on large weights. The largest
+Measured by other people, with other libraries and tools; the curves named were not fitted to them. Part of these
+errors is the difference between laboratories: two tables of the same A100 disagree by 14% on large weights. The largest
 misses have a reason. H20 and H800 ran DeepGEMM; and an H20, whose arithmetic is cut but not its power, comes near its
-fp8 peak, where the Hopper class, held back by power, reaches little over half. FlashInfer's per-tensor fp8 experts
-take three to four times as long as the block-quantized ones of Triton that the curve is of: a server that runs them is
-predicted too fast."""
+fp8 peak, where the Hopper class, held back by power, reaches little over half: so an H20 has a fit of its own, and its
+row here says what the class would have made of it. FlashInfer's per-tensor fp8 experts took three to four times as long
+as the block-quantized ones of Triton that the curve is of. They read weights at 0.6 TB/s on H100 and H200 alike, an
+eighth to a fifth of the bandwidth, where the same library reaches 88% of it on an RTX PRO 6000: no property of the
+hardware, perhaps of a kernel timed before its tuning. No curve is made of what nobody can explain; if servers are as
+slow, they are predicted too fast."""
 
 NOT_MODELLED = """\
 - Not validated for want of runs: SGLang, vLLM before 0.8, and every accelerator but the H100 and one RTX PRO 6000.

@@ -21,7 +21,11 @@ SMS_IF_UNKNOWN = 108
 
 @dataclass(frozen=True)
 class Lowering:
-    """What every rule of the lowering looks at: those of one pipeline stage."""
+    """What every rule of the lowering looks at: those of one pipeline stage.
+
+    Attributes:
+        host_s: Host work that the devices wait for, per iteration and per sequence of it, seconds (F7).
+    """
 
     model: ModelShape
     accelerator: Accelerator
@@ -30,6 +34,7 @@ class Lowering:
     efficiency: Efficiency
     enforce_eager: bool
     stage: int = 0
+    host_s: tuple[float, float] = (0.0, 0.0)
 
     @property
     def tp(self) -> int:
