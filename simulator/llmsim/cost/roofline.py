@@ -45,9 +45,9 @@ def build_stages(
 
 
 class RooflineCost:
-    """``cost_model: roofline``, version ``roofline-v3``."""
+    """``cost_model: roofline``, version ``roofline-v4``."""
 
-    version = "roofline-v3"
+    version = "roofline-v4"
     Options = RooflineOptions
     prices_host = True
     """Whether iterations, and requests on their way in, cost what the engine's generation costs."""
