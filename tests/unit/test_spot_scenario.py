@@ -93,7 +93,7 @@ def test_a_price_trace_is_of_the_instance(tmp_path: Path) -> None:
     ("written", "ref"),
     [
         ("drain", PolicyRef("drain", {})),
-        ("{kind: migrate, layers: 4}", PolicyRef("migrate", {"layers": 4})),
+        ("{kind: migrate, margin: 0.5}", PolicyRef("migrate", {"margin": 0.5})),
     ],
 )
 def test_on_reclaim_is_a_name_or_a_mapping(tmp_path: Path, written: str, ref: PolicyRef) -> None:
