@@ -76,6 +76,22 @@ class Replica:
         return tokens
 
     @property
+    def kv_usage(self) -> float:
+        """Share of its KV blocks that are held, those given out in the run under way included. Pure query."""
+        kv = self.engine.kv
+        return (kv.num_blocks - kv.free_blocks + self._blocks_given()) / kv.num_blocks
+
+    def _blocks_given(self) -> int:
+        """Blocks that iterations done but not settled yet, and the one that runs, have taken. Pure query."""
+        run = self._run
+        if run is None or not run.plan.decodes:
+            return 0
+        batch = run.batch
+        return batch.growth.need_over(
+            batch.iteration + batch.allocated, run.iterations_before(self.clock.now)
+        )
+
+    @property
     def is_idle(self) -> bool:
         """Whether it sleeps with nothing to run. Pure query."""
         return self._run is None
@@ -151,6 +167,7 @@ class Replica:
     def _serve(self) -> Generator[Alarm, None, None]:
         clock, engine = self.clock, self.engine
         (batch,) = engine.batches
+        self._alarm = Alarm(clock, clock.now)  # whoever woke it before it had started: it is awake
         while True:
             step = engine.begin(batch, clock.now)
             if not isinstance(step, Run):
