@@ -66,6 +66,16 @@ AUTOSCALERS: Registry[Any] = Registry(
     group="llmsim.autoscalers",
 )
 
+RECLAIMS: Registry[Any] = Registry(
+    "reclaim policy",
+    {
+        "restart": "llmsim.sim.reclaims.restart:Restart",
+        "drain": "llmsim.sim.reclaims.restart:Drain",
+        "migrate": "llmsim.sim.reclaims.migrate:Migrate",
+    },
+    group="llmsim.reclaims",
+)
+
 COST_MODELS: Registry[Any] = Registry(
     "cost model",
     {

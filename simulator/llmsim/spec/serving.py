@@ -11,6 +11,7 @@ from llmsim.spec.autoscale import Autoscale
 from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
+from llmsim.spec.provisioning import Provisioning
 from llmsim.spec.spot import Spot
 from llmsim.units import Quantity
 
@@ -163,6 +164,9 @@ class Pool(Strict):
     autoscale: Autoscale | None = Field(
         None, description="who changes the number of replicas, which then starts at `replicas`; null keeps it"
     )
+    provisioning: Provisioning = Field(
+        default_factory=Provisioning, description="how long a new instance takes until it serves"
+    )
     spot: Spot | None = Field(
         None, description="interruptible capacity: its availability, notice and price; null is on demand"
     )
@@ -189,6 +193,11 @@ class Pool(Strict):
             problems.append((("replicas",), message))
         raise_problems("Pool", problems)
         return self
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its replicas stay what they are. Pure query."""
+        return self.spot is None and self.autoscale is None
 
     @field_validator("model", mode="before")
     @classmethod
