@@ -60,11 +60,11 @@ def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
     starts, durations = steps.column("start_s"), steps.column("duration_s")
     ends = starts + durations
     lasting = np.where(durations > 0, durations, np.inf)
-    num_blocks = sum(replica.num_kv_blocks for replica in record.replicas)
     held_from, _ = row_intervals(record)
     blocks = steps.column("kv_blocks")
     return {
-        "kv_usage": interval_averages(held_from, ends, edges, blocks) / max(1, num_blocks),
+        "kv_usage": interval_averages(held_from, ends, edges, blocks)
+        / np.maximum(1, kv_capacity(record, edges)),
         "prefill_tokens_per_s": interval_averages(
             starts, ends, edges, steps.column("prefill_tokens") / lasting
         ),
@@ -72,6 +72,18 @@ def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
             starts, ends, edges, steps.column("decode_tokens") / lasting
         ),
     }
+
+
+def kv_capacity(record: RunRecord, edges: Floats) -> Floats:
+    """Time averages, bin by bin, of the KV blocks of all replicas that are there. shape (num_edges - 1,)."""
+    starts, ends, blocks = (
+        np.array([getattr(replica, name) for replica in record.replicas], dtype=np.float64)
+        for name in ("start_s", "end_s", "num_kv_blocks")
+    )
+    throughout = (starts <= edges[0]) & (ends >= edges[-1])
+    passing = ~throughout
+    passers = interval_averages(starts[passing], ends[passing], edges, blocks[passing])
+    return np.asarray(blocks[throughout].sum() + passers)
 
 
 def row_intervals(record: RunRecord) -> tuple[Floats, Floats]:

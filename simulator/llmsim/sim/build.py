@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmsim import plugins
@@ -93,8 +94,8 @@ class PoolPlan:
             schedules_ahead=bool(self.profile and self.profile.asynchronous and len(self.stages) == 1),
         )
 
-    def record(self, engine: Engine) -> ReplicaRecord:
-        """``engine`` as the report wants to know it."""
+    def record(self, engine: Engine, start_s: float = 0.0) -> ReplicaRecord:
+        """``engine``, there from ``start_s`` on, as the report wants to know it."""
         return ReplicaRecord(
             index=engine.index,
             pool=self.pool.name,
@@ -115,6 +116,8 @@ class PoolPlan:
             model_spread=dict(model_spread(self.accelerator, self.profile)) if self.profile else {},
             idle_w=self.pool.idle_power,
             load_w=self.pool.load_power,
+            start_s=start_s,
+            kv_bytes_per_token=self.kv_bytes_per_token,
         )
 
     def _usd_per_hour(self) -> float | None:
@@ -199,8 +202,17 @@ class Maker:
         engine = plan.engine(len(self._fleet.replicas), self._log, fast_forward=self._fast_forward)
         replica = self._fleet.add(engine, plan.front_end)
         replica.pool, replica.model = plan.pool.name, plan.model_name
-        self.records.append(plan.record(engine))
+        self.records.append(plan.record(engine, self._fleet.clock.now))
         return replica
+
+    def end(self, replica: Replica) -> None:
+        """``replica`` is gone for good: write that down."""
+        index, kv = replica.engine.index, replica.engine.kv
+        self.records[index] = replace(
+            self.records[index],
+            end_s=self._fleet.clock.now,
+            blocks_left=kv.num_blocks - kv.free_blocks,
+        )
 
 
 def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:

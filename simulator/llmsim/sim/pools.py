@@ -28,7 +28,7 @@ class Pools:
         self._fleet = fleet
         self._fixed = [plan for plan in plans if plan.pool.is_fixed]
         changing = [plan for plan in plans if not plan.pool.is_fixed]
-        self.log = FleetLog() if changing else None
+        self.log = FleetLog(tuple(plan.pool.name for plan in changing)) if changing else None
         self._supplies: list[Supply] = []
         for plan in self._fixed:
             for _ in range(plan.pool.replicas):
@@ -71,10 +71,13 @@ def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: Fleet
 def _throughout(plan: PoolPlan, end_s: float) -> Holding:
     """A pool that stays as it is, held from 0 s to the end."""
     devices = plan.plan.num_devices * plan.pool.data_parallel_size * plan.pool.replicas
+    prices = pool_prices(plan.pool)
+    by_type = prices.billed(devices) // prices.num_accelerators
     return Holding.of_pool(
         plan.pool.name,
-        pool_prices(plan.pool),
+        prices,
         devices,
+        instances=by_type if plan.pool.instance else plan.pool.replicas,
         is_spot=False,
         accelerator=plan.accelerator.name,
         start_s=0.0,

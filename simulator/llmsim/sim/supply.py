@@ -236,6 +236,8 @@ class Supply:
         deployment.state = "gone"
         self.deployments.remove(deployment)
         self.moves.leave(deployment)
+        for replica in deployment.replicas:
+            self._maker.end(replica)
         for instance, number in deployment.parts:
             instance.free += number
 
