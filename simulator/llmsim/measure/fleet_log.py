@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import fsum
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["requested", "serving", "notice", "reclaimed", "crashed", "draining", "released", "migrated"]
@@ -81,7 +82,7 @@ class FleetLog:
             "lost_kv_tokens": sum(event.lost_tokens for event in self.events),
             "moved_kv_tokens": sum(event.moved_tokens for event in self.events),
             "moved_bytes": sum(event.moved_bytes for event in self.events),
-            "downtime_s": sum(self._downtimes_s(start_s, end_s)),
+            "downtime_s": fsum(self._downtimes_s(start_s, end_s)),
         }
 
     def count(self, kind: Kind) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from llmsim import plugins
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.measure.fleet_log import FleetLog
+from llmsim.measure.fleet_log import Assumed, FleetLog
 from llmsim.measure.ledger import Holding
 from llmsim.sim.build import Maker, PoolPlan, options_of
 from llmsim.sim.fleet import Fleet
@@ -34,7 +34,8 @@ class Pools:
             for _ in range(plan.pool.replicas):
                 maker.make(plan)
         if self.log is not None:
-            moves = Moves(fleet.clock, Topology(loaded.scenario.topology))
+            self._topology = Topology(loaded.scenario.topology)
+            moves = Moves(fleet.clock, self._topology)
             seed = loaded.scenario.simulation.seed
             self._supplies = [_supply(plan, fleet, maker, moves, self.log, seed) for plan in changing]
             for supply in self._supplies:
@@ -42,9 +43,10 @@ class Pools:
             fleet.when_over = self._stop
 
     def holdings(self) -> list[Holding]:
-        """What was held when, of the whole fleet; empty when nothing could change."""
+        """What was held when, of the whole fleet; empty when nothing could change. Call it when the run is over."""
         if self.log is None:
             return []
+        self.log.assumed = [Assumed(*fact) for fact in self._topology.facts()]
         for supply in self._supplies:
             supply.close()
         held = [holding for supply in self._supplies for holding in supply.holdings]
@@ -64,6 +66,7 @@ def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: Fleet
     there = availability(
         spot, pool=pool.name, instances=(pool.replicas + spot.num_overprovision) * per_replica, seed=seed
     )
+    log.capacity[pool.name] = there.source
     policy = plugins.RECLAIMS.get(spot.on_reclaim.kind)
     return Supply(plan, fleet, maker, moves, log, there, policy, options_of(policy, spot.on_reclaim))
 
