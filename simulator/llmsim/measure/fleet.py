@@ -7,12 +7,11 @@ from typing import Any
 
 from llmsim.measure.fleet_log import FleetLog, within
 from llmsim.measure.records import RunRecord
-from llmsim.spec.scenario import Scenario
 
 SECONDS_PER_HOUR = 3600.0
 
 
-def fleet_summary(record: RunRecord, scenario: Scenario) -> dict[str, Any] | None:
+def fleet_summary(record: RunRecord) -> dict[str, Any] | None:
     """What :meth:`FleetLog.summary` counts from the first arrival to the end of the run, and:
 
     ``replicas``: least, mean and most that took requests, over time, all pools together.
@@ -25,23 +24,22 @@ def fleet_summary(record: RunRecord, scenario: Scenario) -> dict[str, Any] | Non
     if record.fleet is None:
         return None
     start_s, end_s = record.table.window_s[0], record.end_s
-    fixed = sum(pool.replicas for pool in scenario.fleet if pool.is_fixed)
     return {
         **record.fleet.summary(start_s, end_s),
-        "replicas": _replicas(record.fleet, fixed, start_s, end_s),
+        "replicas": _replicas(record.fleet, start_s, end_s),
         "spot_instance_hours": _instance_hours(record, is_spot=True),
         "on_demand_instance_hours": _instance_hours(record, is_spot=False),
     }
 
 
-def _replicas(log: FleetLog, fixed: int, start_s: float, end_s: float) -> dict[str, float | None]:
-    """Over time, with ``fixed`` of pools that do not change; None for a run that took no time."""
+def _replicas(log: FleetLog, start_s: float, end_s: float) -> dict[str, float | None]:
+    """Over time, with those of pools that cannot change; None for a run that took no time."""
     parts = list(within(log.serving(), start_s, end_s))
     if not parts:
         return {"min": None, "mean": None, "max": None}
     mean = fsum((until_s - since_s) * serving for since_s, until_s, serving in parts) / (end_s - start_s)
     values = [serving for _, _, serving in parts]
-    return {"min": fixed + min(values), "mean": fixed + mean, "max": fixed + max(values)}
+    return {"min": log.fixed + min(values), "mean": log.fixed + mean, "max": log.fixed + max(values)}
 
 
 def _instance_hours(record: RunRecord, *, is_spot: bool) -> float:

@@ -54,12 +54,14 @@ class FleetLog:
 
     Attributes:
         pools: Names of the pools that can change.
+        fixed: Replicas of the pools that cannot.
         events: What happened.
         assumed: Machines, storage and links that the run took as given.
         capacity: By pool, where its spot capacity comes from.
     """
 
     pools: tuple[str, ...] = ()
+    fixed: int = 0
     events: list[FleetEvent] = field(default_factory=list)
     assumed: list[Assumed] = field(default_factory=list)
     capacity: dict[str, str] = field(default_factory=dict)

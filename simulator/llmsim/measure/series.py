@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from llmsim.measure.fleet_series import fleet_series
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import RequestTable
 from llmsim.measure.stepwise import interval_averages
@@ -17,7 +18,8 @@ def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None
 
     ``running`` and ``waiting`` count requests (:func:`occupancy`).
     ``kv_usage`` is a share of all replicas' blocks, each row's blocks held for the row's duration.
-    Token rates spread a row's tokens evenly over it. ``time_s`` holds the bins' limits.
+    Token rates spread a row's tokens evenly over it. ``time_s`` holds the bins' limits. A fleet that changes
+    has the series of :func:`fleet_series` too.
 
     Args:
         record: The run.
@@ -34,7 +36,8 @@ def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None
         return {}
     edges = np.linspace(first, last, num_bins + 1)
     running, waiting = occupancy(record, table, edges)
-    return {"time_s": edges, "running": running, "waiting": waiting, **_step_series(record, edges)}
+    in_system = {"running": running, "waiting": waiting}
+    return {"time_s": edges, **in_system, **_step_series(record, edges), **fleet_series(record, edges)}
 
 
 def occupancy(record: RunRecord, table: RequestTable, edges: Floats) -> tuple[Floats, Floats]:

@@ -49,7 +49,7 @@ def summarise(
         **_slo(record, table, scenario, pool, duration_s),
         **_occupancy(record, table, duration_s),
         **costs(record, table, scenario, duration_s),
-        "fleet": fleet_summary(record, scenario),
+        "fleet": fleet_summary(record),
         "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
         **_verdicts(record, scenario, table, duration_s),
         "scenario_sha256": sha256,

@@ -28,7 +28,8 @@ class Pools:
         self._fleet = fleet
         self._fixed = [plan for plan in plans if plan.pool.is_fixed]
         changing = [plan for plan in plans if not plan.pool.is_fixed]
-        self.log = FleetLog(tuple(plan.pool.name for plan in changing)) if changing else None
+        fixed = sum(plan.pool.replicas for plan in self._fixed)
+        self.log = FleetLog(tuple(plan.pool.name for plan in changing), fixed) if changing else None
         self._supplies: list[Supply] = []
         for plan in self._fixed:
             for _ in range(plan.pool.replicas):
