@@ -73,13 +73,13 @@ class FleetLog:
     def summary(self, start_s: float, end_s: float) -> dict[str, Any]:
         """Counts of the whole run, and the seconds between two times in which a pool had nobody to serve.
 
-        ``reclaims`` and ``crashes`` count instances. ``requests_hit`` counts a request each time it loses its
-        place, with its KV or without. ``lost_kv_tokens`` are computed anew; ``moved_kv_tokens`` are not.
-        ``downtime_s`` adds up over pools.
+        ``reclaims`` and ``crashes`` count instances (see :meth:`losses_s`). ``requests_hit`` counts a request
+        each time it loses its place, with its KV or without. ``lost_kv_tokens`` are computed anew,
+        ``moved_kv_tokens`` are not. ``downtime_s`` adds up over pools.
         """
         return {
-            "reclaims": self.count("reclaimed"),
-            "crashes": self.count("crashed"),
+            "reclaims": len(self.losses_s("reclaimed")),
+            "crashes": len(self.losses_s("crashed")),
             "requests_hit": sum(event.requests for event in self.events),
             "lost_kv_tokens": sum(event.lost_tokens for event in self.events),
             "moved_kv_tokens": sum(event.moved_tokens for event in self.events),
@@ -87,9 +87,21 @@ class FleetLog:
             "downtime_s": fsum(self._downtimes_s(start_s, end_s)),
         }
 
-    def count(self, kind: Kind) -> int:
-        """How many events of a kind there were."""
-        return sum(event.kind == kind for event in self.events)
+    def losses_s(self, kind: Literal["reclaimed", "crashed"]) -> list[float]:
+        """When instances went, in order; those given back empty after notice were reclaimed too."""
+        noticed: set[tuple[str, str]] = set()
+        times_s = []
+        for event in self.events:
+            who = event.pool, event.instance
+            if event.kind == "notice":
+                noticed.add(who)
+            elif event.kind == "released" and who in noticed:
+                noticed.discard(who)
+                times_s += [event.time_s] * (kind == "reclaimed")
+            elif event.kind in ("reclaimed", "crashed"):
+                noticed.discard(who)
+                times_s += [event.time_s] * (kind == event.kind)
+        return times_s
 
     def serving(self, pool: str | None = None) -> Steps:
         """Replicas that take requests, of ``pool`` or of all pools that can change; 0 before the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,6 @@ ABOUT = {
     "tpot_ms": ("Time per output token", "completed requests of two tokens or more"),
     "e2el_ms": ("End to end", "completed requests"),
 }
-
-
-EVENTS = {"reclaimed": "reclaimed", "crashed": "crashed"}
-"""Kind of a fleet's change to what the page calls it."""
 
 
 class Panel(NamedTuple):
@@ -104,10 +100,8 @@ def _over_time(summary: Mapping[str, Any], record: RunRecord, table: RequestTabl
 
 def _events(record: RunRecord, scale: float) -> list[dict[str, Any]]:
     """When instances were taken or broke, for marks beside the curves: {name, x}, only kinds that happened."""
-    events = [] if record.fleet is None else record.fleet.events
-    times_s = {
-        name: sorted(event.time_s for event in events if event.kind == kind) for kind, name in EVENTS.items()
-    }
+    kinds: tuple[Literal["reclaimed", "crashed"], ...] = ("reclaimed", "crashed")
+    times_s = {} if record.fleet is None else {kind: record.fleet.losses_s(kind) for kind in kinds}
     return [
         {"name": name, "x": _short(np.array(found) * scale, digits=8)}
         for name, found in times_s.items()

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from llmsim import plugins
 from llmsim.spec.base import Strict, raise_problems
+from llmsim.spec.failures import Failure
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.provisioning import Provisioning
@@ -166,6 +167,7 @@ class Pool(Strict):
     spot: Spot | None = Field(
         None, description="interruptible capacity: its availability, notice and price; null is on demand"
     )
+    failures: list[Failure] = Field([], description="crashes without notice, at given times")
 
     @model_validator(mode="after")
     def _has_a_device(self) -> Pool:
@@ -176,7 +178,7 @@ class Pool(Strict):
     @property
     def is_fixed(self) -> bool:
         """Whether its replicas stay what they are. Pure query."""
-        return self.spot is None
+        return self.spot is None and not self.failures
 
     @field_validator("model", mode="before")
     @classmethod
