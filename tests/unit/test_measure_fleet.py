@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ def log(*events: FleetEvent) -> FleetLog:
         FleetEvent(0.0, "serving", "main", serving=1),
         FleetEvent(0.0, "serving", "main", serving=2),
     )
-    return FleetLog(("main",), list(given))
+    return FleetLog(("main",), events=list(given))
 
 
 def held(start_s: float, end_s: float, **fields: Any) -> Holding:
@@ -79,7 +78,7 @@ def test_downtime_counts_from_the_first_arrival_for_each_pool() -> None:
         FleetEvent(6.0, "serving", "main", serving=1),
         FleetEvent(6.0, "serving", "other", serving=1),
     ]
-    fleet = FleetLog(("main", "other"), events)
+    fleet = FleetLog(("main", "other"), events=events)
 
     assert [(0.0, 0), (3.0, 1), (5.0, 0), (6.0, 1)] == fleet.serving("main")
     assert [(0.0, 0), (3.0, 1), (5.0, 0), (6.0, 2)] == fleet.serving()
@@ -99,15 +98,29 @@ def test_crashes_are_not_reclaims() -> None:
     )
 
 
+def test_an_instance_given_back_after_notice_was_reclaimed() -> None:
+    """As much as one that was still in use; one given back without notice was not, nor one that is still there."""
+    events = [
+        FleetEvent(1.0, "notice", "main", "a"),
+        FleetEvent(1.0, "notice", "main", "b"),
+        FleetEvent(2.0, "released", "main", "a"),
+        FleetEvent(3.0, "reclaimed", "main", "b"),
+        FleetEvent(4.0, "released", "main", "a"),
+        FleetEvent(5.0, "reclaimed", "main", "c"),
+        FleetEvent(6.0, "notice", "main", "a"),
+    ]
+
+    assert [2.0, 3.0, 5.0] == log(*events).losses_s("reclaimed")
+
+
 def test_replicas_are_those_of_every_pool() -> None:
     """One to two of the spot pool over ten seconds, and three that stay; instance-hours by kind."""
     fleet = log(
         FleetEvent(0.0, "serving", "main", serving=2), FleetEvent(4.0, "reclaimed", "main", serving=1)
     )
-    pools = [SimpleNamespace(is_fixed=False, replicas=2), SimpleNamespace(is_fixed=True, replicas=3)]
+    fleet.fixed = 3
     holdings = [held(0.0, 4.0), held(1.0, 10.0), held(0.0, 10.0, is_spot=False, instances=3)]
-    made: Any = SimpleNamespace(fleet=pools)
-    summary = fleet_summary(record(fleet=fleet, holdings=holdings), made)
+    summary = fleet_summary(record(fleet=fleet, holdings=holdings))
 
     assert summary is not None
     assert {"min": 4, "mean": pytest.approx(4.4), "max": 5} == summary["replicas"]
@@ -125,9 +138,7 @@ def test_a_fixed_fleet_has_no_fleet_section() -> None:
 def test_capacity_is_what_is_there() -> None:
     """100 blocks for 2 s, 200 for 2 s, 100 for 6 s: 120 on average, of which 50·1 + 30·7 block-seconds are held."""
     run = record()
-    scenario = scenario_like()
-    scenario.fleet = [SimpleNamespace(name="main", is_fixed=False, replicas=2)]
-    made = summarise(run, scenario, sha256="", version="")
+    made = summarise(run, scenario_like(), sha256="", version="")
 
     assert [100, 200, 100, 100, 100] == kv_capacity(run, np.linspace(0, 10, 6)).tolist()
     assert 120 == made["num_kv_blocks"]
