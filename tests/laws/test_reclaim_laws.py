@@ -90,7 +90,7 @@ cases = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases)
 def test_fast_forward_equals_stepping_under_reclaims(case: Case, tmp_path_factory: pytest.TempPathFactory):
     """Same decisions and times; every request done once, with all its tokens; every cost an integral."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ import numpy as np
 
 from llmsim.engine.request import Request
 from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
+from llmsim.files.spot.prices import PriceSeries
+from llmsim.measure.fleet_log import Assumed, FleetEvent, FleetLog
+from llmsim.measure.ledger import Holding
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
 from llmsim.measure.summary import summarise
 from llmsim.report.html import page
 from llmsim.spec.model import Attention, DenseFFN, LayerGroup, ModelShape
 from llmsim.spec.scenario import Scenario
 
+SPOT = {"hazard": {"reclaims_per_instance_hour": 1.5, "mean_outage_s": 600}, "price": 1.0}
 SHA = "0123456789abcdef" * 4
 
 
@@ -35,13 +40,13 @@ def make_model(**changes: Any) -> ModelShape:
 
 
 def make_loaded(
-    slo: dict[str, Any] | None = None, name: str = "made-up", model: ModelShape | None = None
+    slo: dict[str, Any] | None = None, name: str = "made-up", model: ModelShape | None = None, **pool: Any
 ) -> LoadedScenario:
-    """A scenario of one H100, with the targets ``slo``."""
+    """A scenario of one H100, with the targets ``slo``; ``pool`` are more keys of its pool."""
     content = {
         "name": name,
         "model": {"name": "tiny"},
-        "fleet": [{"accelerator": "h100-sxm", "usd_per_hour": 2.49}],
+        "fleet": [{"accelerator": "h100-sxm", "usd_per_hour": 2.49, **pool}],
         "workload": {
             "arrival": {"kind": "poisson", "request_rate": 10.0},
             "input_tokens": 512,
@@ -105,6 +110,37 @@ def make_replica(index: int = 0) -> ReplicaRecord:
     return ReplicaRecord(
         index, "main", "h100-sxm", 1, 27_000, 16, [], 2.49, kv_arithmetic="80 GB less weights = 54 GB"
     )
+
+
+def make_changing(requests: list[Request]) -> RunRecord:
+    """A record of a spot pool: replica 0 is reclaimed half way, replica 1 comes on demand a tenth later."""
+    record = make_record(requests)
+    end_s, price = record.end_s, PriceSeries((0.0, record.end_s / 4), (1.0, 1.5))
+    on_demand = PriceSeries.constant(2.49)
+    gone_s, back_s = 0.5 * end_s, 0.6 * end_s
+    record.replicas = [replace(make_replica(0), end_s=gone_s), replace(make_replica(1), start_s=back_s)]
+    record.fleet = FleetLog(
+        ("main",),
+        events=[
+            FleetEvent(0.0, "requested", "main", "zone-1/0"),
+            FleetEvent(0.0, "serving", "main", serving=1),
+            FleetEvent(gone_s, "notice", "main", "zone-1/0", 1),
+            FleetEvent(gone_s, "reclaimed", "main", "zone-1/0", 0, 7, 4_321),
+            FleetEvent(gone_s, "requested", "main", "main/0"),
+            FleetEvent(back_s, "serving", "main", serving=1),
+            FleetEvent(back_s, "migrated", "main", serving=1, moved_tokens=12, moved_bytes=1.5e6),
+        ],
+        assumed=[
+            Assumed("Machine dgx-h100", "8 devices", "a data sheet"),
+            Assumed("Storage disk", "3.5 GB/s", ""),
+        ],
+    )
+    held = {"pool": "main", "accelerator": "h100-sxm", "devices": 1, "on_demand": on_demand}
+    record.holdings = [
+        Holding(**held, start_s=0.0, end_s=gone_s, price=price, is_spot=True),
+        Holding(**held, start_s=gone_s, end_s=end_s, price=on_demand),
+    ]
+    return record
 
 
 def make_record(requests: list[Request], *, num_rows: int = 400, replicas: int = 1) -> RunRecord:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from llmsim.errors import ScenarioError, UserError
-from llmsim.files.prices import pool_prices, require_prices
+from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import load_scenario, resolved_yaml, scenario_sha256
-from llmsim.sim.run import simulate
-from llmsim.spec.serving import PolicyRef, Pool
+from llmsim.measure.records import StepLog
+from llmsim.sim.build import PoolPlan
+from llmsim.spec.serving import PolicyRef
 
 TRACE = "t_s,instances\n0,2\n60,1\n"
 SCENARIO = """\
@@ -55,10 +55,13 @@ def test_an_instance_gives_accelerator_and_price(tmp_path: Path) -> None:
 def test_a_quarter_of_an_instance_costs_all_of_it(tmp_path: Path) -> None:
     """One replica on one T4 of four pays for four; four of them pay a quarter each."""
     for replicas, usd in ((1, 3.912), (4, 3.912 / 4), (5, 2 * 3.912 / 5)):
-        spot = "  spot:\n    trace: capacity.csv\n    notice_s: 30s\n"
-        changes = ["engine.num_kv_tokens=999", "fleet.tensor_parallel_size=1"]
-        loaded = load_scenario(scenario(tmp_path, spot, f"  replicas: {replicas}\n"), changes)
-        assert [pytest.approx(usd)] * replicas == [each.usd_per_hour for each in simulate(loaded).replicas]
+        loaded = load_scenario(
+            scenario(tmp_path, "tensor_parallel_size: 4", f"replicas: {replicas}"),
+            ["engine.num_kv_tokens=999"],
+        )
+        plan = PoolPlan(loaded, loaded.scenario.fleet[0])
+        record = plan.record(plan.engine(0, StepLog(), fast_forward=True))
+        assert usd == pytest.approx(record.usd_per_hour)
 
 
 def test_paths_are_the_scenarios_own(tmp_path: Path) -> None:
@@ -142,22 +145,3 @@ def test_a_trace_without_capacity_runs_nothing(tmp_path: Path) -> None:
     (tmp_path / "capacity.csv").write_text("t_s,instances\n0,0\n")
     with pytest.raises(ScenarioError, match=r"fleet\.spot\.trace: .*no capacity in the whole trace"):
         load_scenario(path)
-
-
-def test_missing_prices_are_told_by_pool() -> None:
-    """A target in dollars needs every pool's price: what is missing, and the key to give."""
-    pools = [
-        Pool(name="a", accelerator="a30"),
-        Pool(name="b", accelerator="rubin"),
-        Pool.model_validate(
-            {"name": "c", "instance": "p5.4xlarge", "accelerator": "h100-sxm", "spot": {"trace": "x"}}
-        ),
-    ]
-    with pytest.raises(ScenarioError) as caught:
-        require_prices(pools, "the target")
-
-    assert dedent("""\
-        fleet pool 'b': the target needs a price, and none of rubin is known; give usd_per_hour
-        fleet pool 'c': the target needs a price, and no spot price of p5.4xlarge is known; give spot.price""") == str(
-        caught.value
-    )  # fmt: skip

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llmsim.errors import Problem, ScenarioError
 from llmsim.files import catalog
 from llmsim.files.spot.prices import PriceSeries, read_prices
 from llmsim.spec.serving import Pool
@@ -68,32 +66,3 @@ def _listed(pool: Pool, field: str) -> PriceSeries | None:
         return None if usd is None else PriceSeries.constant(usd / instance.num_accelerators)
     usd = getattr(catalog.accelerator(pool.accelerator), field)
     return None if usd is None else PriceSeries.constant(usd)
-
-
-def require_prices(pools: Iterable[Pool], purpose: str) -> None:
-    """Nothing, when every pool has a price.
-
-    Args:
-        pools: Of a scenario.
-        purpose: What needs prices, in words (``the target usd_per_million_output_tokens``).
-
-    Raises:
-        ScenarioError: With one problem for each price that is missing.
-    """
-    problems = [
-        Problem(f"fleet pool '{pool.name}'", f"{purpose} needs a price, and {missing}")
-        for pool in pools
-        for missing in _missing(pool)
-    ]
-    if problems:
-        raise ScenarioError(problems, hint="`llmsim list instances` shows instance types with prices")
-
-
-def _missing(pool: Pool) -> list[str]:
-    """What is not known of a pool, and what to give."""
-    prices, what = pool_prices(pool), pool.instance or pool.accelerator
-    if pool.spot is not None and prices.spot is None:
-        return [f"no spot price of {what} is known; give spot.price"]
-    if prices.on_demand is None:
-        return [f"none of {what} is known; give usd_per_hour"]
-    return []

@@ -24,6 +24,7 @@ from llmsim.files.machines import machine_conflicts
 from llmsim.files.overlay_file import read_overlay
 from llmsim.files.topology import placement_conflicts
 from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
+from llmsim.files.zones import fleet_conflicts
 from llmsim.registry import nearest
 from llmsim.spec.base import Place, raise_problems
 from llmsim.spec.model import ModelShape
@@ -276,6 +277,7 @@ def model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
     yield from parallel_conflicts(scenario.fleet, models)
     yield from machine_conflicts(scenario.fleet)
     yield from placement_conflicts(scenario)
+    yield from fleet_conflicts(scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     if any(engine.longest() is None for engine in engines):
         limits = [
@@ -292,7 +294,7 @@ def model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
 
 def _error(document: Document) -> ScenarioError:
     """All problems of ``document``, in the order of the file, and where to look things up."""
-    problems = sorted(set(document.problems), key=lambda problem: _order(problem, document))
+    problems = sorted(dict.fromkeys(document.problems), key=lambda problem: _order(problem, document))
     section = problems[-1].message.partition(":")[0].partition(".")[0]
     name = f" {section}" if section in Scenario.model_fields else ""
     hint = f"`llmsim schema{name}` lists every key with its unit"

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from llmsim.errors import InvariantError
+from llmsim.measure.cases import TOLERANCE, Columns, Floats, first_case, is_before
+from llmsim.measure.fleet_laws import fleet_laws
 from llmsim.measure.gaps import GapPool
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, STATUSES, RequestTable
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Columns = Mapping[str, npt.NDArray[Any]]
-
-TOLERANCE = 1e-9
-"""Relative: clocks that should agree may differ by rounding only."""
 
 
 def check(record: RunRecord, *, table: RequestTable | None = None) -> None:
@@ -34,29 +28,17 @@ def check(record: RunRecord, *, table: RequestTable | None = None) -> None:
         *_row_laws(record),
         *_token_laws(record, table),
         *_second_laws(record, table),
+        *fleet_laws(record, table),
     ]
     if broken:
         raise InvariantError("; ".join(broken))
-
-
-def _first(law: str, broken: Bools, columns: Columns) -> Iterator[str]:
-    """``law`` with the values of ``columns`` where ``broken`` holds first; nothing when it never does."""
-    if broken.any():
-        at = int(np.argmax(broken))
-        values = ", ".join(f"{name} {column[at].item()!r}" for name, column in columns.items())
-        yield f"{law} ({int(broken.sum())} cases; first: {values})"
-
-
-def _after(later: Floats, earlier: Floats) -> Bools:
-    """Where ``later`` lies before ``earlier`` by more than rounding; nan never does."""
-    return later < earlier - TOLERANCE * np.maximum(1.0, np.abs(earlier))
 
 
 def _request_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
     """L1 and L4, and that a completed request has all its tokens."""
     ended = np.isin(table.status, [STATUSES.index(bucket) for bucket in BUCKETS])
     status = np.array(STATUSES)[table.status] if not ended.all() else table.status
-    yield from _first("L1: a request ended in no bucket", ~ended, {"id": table.id, "status": status})
+    yield from first_case("L1: a request ended in no bucket", ~ended, {"id": table.id, "status": status})
     times = (
         ("arrival_s", table.arrival_s),
         ("scheduled_s", table.scheduled_s),
@@ -65,13 +47,13 @@ def _request_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
     )
     for (before, earlier), (after, later) in pairwise(times):
         columns: Columns = {"id": table.id, before: earlier, after: later}
-        yield from _first(f"L4: {after} before {before}", _after(later, earlier), columns)
+        yield from first_case(f"L4: {after} before {before}", is_before(later, earlier), columns)
         missing = table.completed & np.isnan(later)
-        yield from _first(f"L4: a completed request has no {after}", missing, {"id": table.id})
+        yield from first_case(f"L4: a completed request has no {after}", missing, {"id": table.id})
     generated = _generated(record)
     short = table.completed & (generated != table.output_tokens)
     tokens: Columns = {"id": table.id, "generated": generated, "output_tokens": table.output_tokens}
-    yield from _first("a completed request lacks tokens or has too many", short, tokens)
+    yield from first_case("a completed request lacks tokens or has too many", short, tokens)
 
 
 def _row_laws(record: RunRecord) -> Iterator[str]:
@@ -85,14 +67,14 @@ def _row_laws(record: RunRecord) -> Iterator[str]:
             sizes[entry.index] = entry.num_kv_blocks
     pool = sizes[replica.astype(np.int64)]
     at = {"replica": replica, "start_s": start}
-    yield from _first("a row has no iteration", n < 1, {**at, "iterations": n})
+    yield from first_case("a row has no iteration", n < 1, {**at, "iterations": n})
     over = (blocks < 0) | (blocks > pool)
-    yield from _first(
+    yield from first_case(
         "L2: more KV blocks held than there are", over, {**at, "kv_blocks": blocks, "pool": pool}
     )
     sums = n * steps.column("first_s") + steps.column("growth_s") * n * (n - 1) / 2
     off = np.abs(sums - duration) > TOLERANCE * np.maximum(np.abs(duration), np.abs(start))
-    yield from _first(
+    yield from first_case(
         "a row's iterations do not add up to its duration", off, {**at, "duration_s": duration, "sum": sums}
     )
     yield from _overlaps(replica, steps.column("lane"), start, start + duration)
@@ -104,8 +86,8 @@ def _overlaps(replica: Floats, lane: Floats, start: Floats, end: Floats) -> Iter
     if len(key) and key.min() != key.max():
         order = np.argsort(key, kind="stable")
         key, replica, start, end = key[order], replica[order], start[order], end[order]
-    early = (key[1:] == key[:-1]) & _after(start[1:], end[:-1])
-    yield from _first(
+    early = (key[1:] == key[:-1]) & is_before(start[1:], end[:-1])
+    yield from first_case(
         "L3: a row starts before the one before it ended",
         early,
         {"replica": replica[1:], "start_s": start[1:], "previous_end_s": end[:-1]},

@@ -27,6 +27,7 @@ class Holding:
         instance: Which instance, where it has a name; else "".
         instance_type: Catalogue name of the instance type; "" without one.
         zone: Where it is; "" without zones.
+        instances: How many instances that is.
     """
 
     pool: str
@@ -41,6 +42,7 @@ class Holding:
     instance: str = ""
     instance_type: str = ""
     zone: str = ""
+    instances: int = 1
 
     @classmethod
     def of_pool(cls, pool: str, prices: PoolPrices, devices: int, *, is_spot: bool, **fields: Any) -> Holding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from struct import Struct
 
 import numpy as np
@@ -93,6 +94,9 @@ class ReplicaRecord:
         plan: Its parallel plan, in words.
         plan_choice, plans_tried: How the plan was chosen, and every plan that was tried; empty when given.
         devices: Number of each accelerator, where they are not all ``accelerator``.
+        start_s, end_s: When it came to serve, and when it was gone: 0 and ∞ for one that was there throughout.
+        kv_bytes_per_token: Size of a token's KV, over all its devices; 0 where that is not known.
+        blocks_left: KV blocks that were still held when it was gone.
     """
 
     index: int
@@ -114,6 +118,10 @@ class ReplicaRecord:
     plan_choice: str = ""
     plans_tried: Sequence[str] = ()
     devices: Mapping[str, int] = field(default_factory=dict)
+    start_s: float = 0.0
+    end_s: float = inf
+    kv_bytes_per_token: float = 0.0
+    blocks_left: int = 0
 
     @property
     def accelerators(self) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from llmsim.measure.fleet_series import fleet_series
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import RequestTable
 from llmsim.measure.stepwise import interval_averages
@@ -17,7 +18,8 @@ def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None
 
     ``running`` and ``waiting`` count requests (:func:`occupancy`).
     ``kv_usage`` is a share of all replicas' blocks, each row's blocks held for the row's duration.
-    Token rates spread a row's tokens evenly over it. ``time_s`` holds the bins' limits.
+    Token rates spread a row's tokens evenly over it. ``time_s`` holds the bins' limits. A fleet that changes
+    has the series of :func:`fleet_series` too.
 
     Args:
         record: The run.
@@ -34,7 +36,8 @@ def series(record: RunRecord, num_bins: int = 200, *, table: RequestTable | None
         return {}
     edges = np.linspace(first, last, num_bins + 1)
     running, waiting = occupancy(record, table, edges)
-    return {"time_s": edges, "running": running, "waiting": waiting, **_step_series(record, edges)}
+    in_system = {"running": running, "waiting": waiting}
+    return {"time_s": edges, **in_system, **_step_series(record, edges), **fleet_series(record, edges)}
 
 
 def occupancy(record: RunRecord, table: RequestTable, edges: Floats) -> tuple[Floats, Floats]:
@@ -60,11 +63,11 @@ def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
     starts, durations = steps.column("start_s"), steps.column("duration_s")
     ends = starts + durations
     lasting = np.where(durations > 0, durations, np.inf)
-    num_blocks = sum(replica.num_kv_blocks for replica in record.replicas)
     held_from, _ = row_intervals(record)
     blocks = steps.column("kv_blocks")
     return {
-        "kv_usage": interval_averages(held_from, ends, edges, blocks) / max(1, num_blocks),
+        "kv_usage": interval_averages(held_from, ends, edges, blocks)
+        / np.maximum(1, kv_capacity(record, edges)),
         "prefill_tokens_per_s": interval_averages(
             starts, ends, edges, steps.column("prefill_tokens") / lasting
         ),
@@ -72,6 +75,18 @@ def _step_series(record: RunRecord, edges: Floats) -> dict[str, Floats]:
             starts, ends, edges, steps.column("decode_tokens") / lasting
         ),
     }
+
+
+def kv_capacity(record: RunRecord, edges: Floats) -> Floats:
+    """Time averages, bin by bin, of the KV blocks of all replicas that are there. shape (num_edges - 1,)."""
+    starts, ends, blocks = (
+        np.array([getattr(replica, name) for replica in record.replicas], dtype=np.float64)
+        for name in ("start_s", "end_s", "num_kv_blocks")
+    )
+    throughout = (starts <= edges[0]) & (ends >= edges[-1])
+    passing = ~throughout
+    passers = interval_averages(starts[passing], ends[passing], edges, blocks[passing])
+    return np.asarray(blocks[throughout].sum() + passers)
 
 
 def row_intervals(record: RunRecord) -> tuple[Floats, Floats]:

@@ -11,11 +11,12 @@ from llmsim.measure.bottleneck import Load, bottleneck
 from llmsim.measure.costs import class_costs, costs
 from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
+from llmsim.measure.fleet import fleet_summary
 from llmsim.measure.gaps import GapPool, describe_gaps
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
 from llmsim.measure.saturation import Backlog
-from llmsim.measure.series import occupancy, row_intervals
+from llmsim.measure.series import kv_capacity, occupancy, row_intervals
 from llmsim.measure.slo import REQUEST_METRICS, attainment_by_metric, good
 from llmsim.measure.steady import steady_metrics, steady_window
 from llmsim.measure.stepwise import interval_averages
@@ -48,6 +49,7 @@ def summarise(
         **_slo(record, table, scenario, pool, duration_s),
         **_occupancy(record, table, duration_s),
         **costs(record, table, scenario, duration_s),
+        "fleet": fleet_summary(record),
         "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
         **_verdicts(record, scenario, table, duration_s),
         "scenario_sha256": sha256,
@@ -115,7 +117,7 @@ def _occupancy(record: RunRecord, table: RequestTable, duration_s: float) -> dic
 
     ``mean_batch_size`` averages over iterations. ``mean_running`` and ``mean_waiting`` average over time:
     requests that hold a place, and those that wait for one, after a preemption again; together they obey
-    Little's law. ``num_kv_blocks`` counts the whole fleet.
+    Little's law. ``num_kv_blocks`` counts the whole fleet, on average over time where it changes.
     """
     running, waiting = _running_and_waiting(record, table)
     iterations = record.steps.column("iterations")
@@ -127,8 +129,16 @@ def _occupancy(record: RunRecord, table: RequestTable, duration_s: float) -> dic
         "mean_running": running,
         "mean_waiting": waiting,
         "kv_cache_usage": _kv_cache_usage(record, table) if duration_s else {"mean": None, "max": None},
-        "num_kv_blocks": sum(replica.num_kv_blocks for replica in record.replicas),
+        "num_kv_blocks": round(_num_kv_blocks(record, table)),
     }
+
+
+def _num_kv_blocks(record: RunRecord, table: RequestTable) -> float:
+    """Blocks of the whole fleet, averaged over the run; of those there at first for a run that took no time."""
+    first, last = table.window_s
+    if last > first:
+        return float(kv_capacity(record, np.array([first, last]))[0])
+    return sum(replica.num_kv_blocks for replica in record.replicas if replica.start_s <= first)
 
 
 def _running_and_waiting(record: RunRecord, table: RequestTable) -> tuple[float | None, float | None]:
@@ -149,7 +159,10 @@ def _kv_cache_usage(record: RunRecord, table: RequestTable) -> dict[str, float |
     for replica in record.replicas:
         sizes[replica.index] = replica.num_kv_blocks
     shares = blocks / np.maximum(sizes[record.steps.column("replica").astype(np.int64)], 1.0)
-    return {"mean": ratio(float(held[0]), float(sizes.sum())), "max": float(shares.max(initial=0.0))}
+    return {
+        "mean": ratio(float(held[0]), _num_kv_blocks(record, table)),
+        "max": float(shares.max(initial=0.0)),
+    }
 
 
 def _verdicts(
@@ -159,7 +172,7 @@ def _verdicts(
     partial = ["partial: the run was stopped before every request ended"] * record.interrupted
     if not duration_s:
         empty = dict.fromkeys(("saturation", "bottleneck", "bottleneck_shares", "steady_state"))
-        unfinished = _unfinished_note(record, table)
+        unfinished = _unfinished_note(record, scenario, table)
         return {**empty, "notes": partial + [unfinished] * bool(unfinished)}
     backlog = Backlog.of(table)
     overloaded = backlog.saturation == "overloaded"
@@ -169,7 +182,7 @@ def _verdicts(
     words, shares = bottleneck(record, scenario, _load(record, table, duration_s))
     notes = [
         *backlog.notes(),
-        _unfinished_note(record, table),
+        _unfinished_note(record, scenario, table),
         f"no steady window: {window}" if isinstance(window, str) else None,
         thin_sample_note("every latency", _highest_percentile(scenario), int(table.completed.sum())),
     ]
@@ -182,15 +195,17 @@ def _verdicts(
     }
 
 
-def _unfinished_note(record: RunRecord, table: RequestTable) -> str | None:
+def _unfinished_note(record: RunRecord, scenario: Scenario, table: RequestTable) -> str | None:
     """How many requests were cut off, and by what."""
     count = int(table.is_status("unfinished").sum())
     if not count:
         return None
-    why = "Ctrl-C" if record.interrupted else "the time limit (simulation.max_duration_s)"
-    return (
-        f"{count:,} of {len(table):,} requests are unfinished: {why} ended the run; latencies leave them out"
-    )
+    why = "the time limit (simulation.max_duration_s) ended the run"
+    if record.interrupted:
+        why = "Ctrl-C ended the run"
+    elif record.fleet is not None and scenario.simulation.max_duration_s is None:
+        why = "no replica was left to serve them, and none would come"
+    return f"{count:,} of {len(table):,} requests are unfinished: {why}; latencies leave them out"
 
 
 def _highest_percentile(scenario: Scenario) -> float:

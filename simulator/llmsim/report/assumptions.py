@@ -10,6 +10,7 @@ from llmsim.files.machines import machine_of
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, RunRecord
 from llmsim.report.facts import Fact
+from llmsim.report.fleet_assumptions import fleet_assumptions
 from llmsim.report.format import dollars, figures
 from llmsim.spec.hardware import Cited
 from llmsim.spec.model import ModelShape
@@ -21,13 +22,13 @@ from llmsim.units import format_bytes, format_si
 def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
     """What the run took as given, each with its source."""
     facts = [*_models(loaded), _workload(record, loaded.scenario)]
-    pools = _pools(record)
+    pools = _pools(record, loaded.scenario)
     for replica, num_replicas in pools:
         prefix = f"{replica.pool}: " if len(pools) > 1 else ""
         facts += [
             fact._replace(label=prefix + fact.label) for fact in _pool_facts(replica, num_replicas, loaded)
         ]
-    return facts
+    return facts + fleet_assumptions(record, loaded.scenario.fleet)
 
 
 def _models(loaded: LoadedScenario) -> list[Fact]:
@@ -58,9 +59,12 @@ def _workload(record: RunRecord, scenario: Scenario) -> Fact:
     return Fact("Workload", f"{record.workload}; {lengths}; seed {scenario.simulation.seed}")
 
 
-def _pools(record: RunRecord) -> list[tuple[ReplicaRecord, int]]:
-    """The first replica of each pool, and how many there are."""
+def _pools(record: RunRecord, scenario: Scenario) -> list[tuple[ReplicaRecord, int]]:
+    """The first replica of each pool, and how many there are; of one that changes, how many are wanted."""
     counts = Counter(replica.pool for replica in record.replicas)
+    for pool in scenario.fleet:
+        if not pool.is_fixed:
+            counts[pool.name] = pool.replicas * pool.data_parallel_size
     firsts: dict[str, ReplicaRecord] = {}
     for replica in record.replicas:
         firsts.setdefault(replica.pool, replica)

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from llmsim.measure import money
+from llmsim.measure.ledger import accelerators_held
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS
 from llmsim.report.format import dollars, energy, figures, milliseconds, percent, seconds
 from llmsim.report.verdict import METRICS, SATURATION
+from llmsim.units import format_bytes
 
 STATISTICS = {"mean": "mean", "p50": "P50", "p90": "P90", "p95": "P95", "p99": "P99"}
 """Prefix in the summary to column heading of the latency table."""
@@ -40,11 +42,16 @@ def _latency_row(name: str, values_ms: list[float | None]) -> tuple[str, list[st
 
 
 def subtitle(record: RunRecord, model: str) -> str:
-    """Model and fleet in a line: ``llama-3.1-8b on 2 × h100-sxm``."""
+    """Model and fleet in a line: ``llama-3.1-8b on 2 × h100-sxm``; the most ever held of a fleet that changes."""
     devices: Counter[str] = Counter()
-    for replica in record.replicas:
-        devices.update(replica.accelerators)
-    return f"{model} on {' and '.join(f'{number} × {name}' for name, number in devices.items())}"
+    if record.fleet is None:
+        for replica in record.replicas:
+            devices.update(replica.accelerators)
+    for name in dict.fromkeys(each.accelerator for each in record.holdings):
+        held = accelerators_held(each for each in record.holdings if each.accelerator == name)
+        devices[name] = max(spot + on_demand for _, spot, on_demand in held)
+    most = "" if record.fleet is None else "at most "
+    return f"{model} on {most}{' and '.join(f'{number} × {name}' for name, number in devices.items())}"
 
 
 def bottleneck(summary: Mapping[str, Any]) -> str:
@@ -120,7 +127,31 @@ def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
     hit_rate = summary["prefix_cache_hit_rate"]
     if hit_rate is not None:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
-    return [*facts, *_model_error(summary), *_cost(summary), *_energy(summary, record)]
+    return [*facts, *_fleet(summary), *_model_error(summary), *_cost(summary), *_energy(summary, record)]
+
+
+def _fleet(summary: Mapping[str, Any]) -> list[Fact]:
+    """How many served, what was taken, and what that cost the requests; nothing of a fleet that could not change."""
+    fleet = summary.get("fleet")
+    if not fleet:
+        return []
+    replicas = fleet["replicas"]
+    serving = f"{figures(replicas['mean'])} replicas served on average"
+    if replicas["min"] != replicas["max"]:
+        serving += f", {replicas['min']} to {replicas['max']}"
+    away = f"{seconds(fleet['downtime_s'])} without any" if fleet["downtime_s"] else "never without any"
+    taken = [_times(fleet["reclaims"], "reclaim")]
+    taken += [_times(fleet["crashes"], "crash", "crashes")] if fleet["crashes"] else []
+    taken += [f"{_times(fleet['requests_hit'], 'request')} hit"] if fleet["requests_hit"] else []
+    taken += [f"{fleet['lost_kv_tokens']:,} tokens of KV computed anew"] if fleet["requests_hit"] else []
+    if fleet["moved_bytes"]:
+        moved = format_bytes(fleet["moved_bytes"])
+        taken.append(f"{fleet['moved_kv_tokens']:,} moved to other replicas ({moved})")
+    return [Fact("Fleet", f"{serving}, {away}; {', '.join(taken)}")]
+
+
+def _times(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def _model_error(summary: Mapping[str, Any]) -> list[Fact]:

@@ -135,7 +135,9 @@ def _about_time(data: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     if not data["times"]:
         return "The run took no time: there is nothing to show."
     shaded = " The steady state is shaded." if summary["steady_state"] else ""
-    return f"Averages over equal intervals of simulated time, all replicas together.{shaded}"
+    happened = " and ".join(event["name"] for event in data["time"]["events"])
+    marked = f" A triangle is an instance {happened}." if happened else ""
+    return f"Averages over equal intervals of simulated time, all replicas together.{shaded}{marked}"
 
 
 def _latency(summary: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ const MARGIN = { top: 26, right: 14, bottom: 38, left: 46 };
 /**
  * One panel. `spec`: title, x, series [{name, y}], xLabel, yLabel, height,
  * and optionally limit, marks, band, bound, yMax,
+ * events ([{name, x}]: what happened when),
  * fromZero (a distribution: it rises from 0 and holds its last value). Series are steps: y[i] holds from x[i] on.
  */
 class Plot {
@@ -74,6 +75,7 @@ class Plot {
     });
     this.drawLimit();
     this.drawMarks();
+    this.drawEvents();
     this.hair = make("line", { class: "hair", y1: MARGIN.top, y2: bottom, visibility: "hidden" }, this.svg);
     if (this.cursor !== null) this.showCursor(this.cursor, false);
     else this.describe(0);
@@ -156,6 +158,18 @@ class Plot {
       const fits = cx + 12 + text.length * 6.2 < right + MARGIN.right;
       const place = fits ? { x: cx + 8, y: cy + 14 } : { x: cx - 8, y: cy - 3, "text-anchor": "end" };
       make("text", { class: "mark-name", ...place }, this.svg).textContent = text;
+    }
+  }
+
+  /** A triangle over the plot for each event. */
+  drawEvents() {
+    const { top } = this.area;
+    for (const { name, x } of this.spec.events ?? []) {
+      for (const time of x) {
+        const at = this.px(time);
+        const shape = make("path", { class: "event", d: `M${(at - 4).toFixed(1)} ${top - 8}h8l-4 7z` }, this.svg);
+        make("title", {}, shape).textContent = `an instance ${name} at ${figures(time)} ${this.spec.xUnit}`;
+      }
     }
   }
 

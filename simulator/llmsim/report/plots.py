@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,12 @@ PANELS = (
         "requests", "Requests in the system", "requests", "", 1,
         {"running": ("running", 0), "waiting": ("waiting", 1)},
     ),
+    Panel("serving", "Replicas that serve", "replicas", "", 1, {"serving": ("replicas serving", 0)}),
+    Panel(
+        "held", "Accelerators held", "accelerators", "", 1,
+        {"spot_held": ("spot accelerators", 2), "on_demand_held": ("on-demand accelerators", 1)},
+    ),
+    Panel("cost", "Price of what is held", "$ an hour", " $/h", 1, {"usd_per_hour": ("cost", 4)}),
     Panel("kv", "KV cache in use", "% of blocks", "%", 100, {"kv_usage": ("KV cache", 2)}),
     Panel(
         "tokens", "Throughput", "tokens per second", " tokens/s", 1,
@@ -87,7 +93,20 @@ def _over_time(summary: Mapping[str, Any], record: RunRecord, table: RequestTabl
     edges = _short(values["time_s"] * scale, digits=8)
     start = edges[0] if edges[0] > 0.05 * edges[-1] else 0.0
     axis = {"x": edges, "x0": start, "xLabel": f"simulated time ({unit})", "xUnit": unit, "band": band}
-    return {"time": axis, "times": [_panel(values, panel) for panel in PANELS]}
+    axis["events"] = _events(record, scale)
+    there = [panel for panel in PANELS if panel.lines.keys() <= values.keys()]
+    return {"time": axis, "times": [_panel(values, panel) for panel in there]}
+
+
+def _events(record: RunRecord, scale: float) -> list[dict[str, Any]]:
+    """When instances were taken or broke, for marks beside the curves: {name, x}, only kinds that happened."""
+    kinds: tuple[Literal["reclaimed", "crashed"], ...] = ("reclaimed", "crashed")
+    times_s = {} if record.fleet is None else {kind: record.fleet.losses_s(kind) for kind in kinds}
+    return [
+        {"name": name, "x": _short(np.array(found) * scale, digits=8)}
+        for name, found in times_s.items()
+        if found
+    ]
 
 
 def _time_unit(end_s: float) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""The run as a trace that https://ui.perfetto.dev opens: replicas, iterations, counters, requests.
+"""The run as a trace that https://ui.perfetto.dev opens: replicas, iterations, counters, requests, fleet.
 
 Source of the format: "Trace Event Format" (Chromium project), JSON object form. Times are in
 microseconds, as it demands.
@@ -17,7 +17,17 @@ from llmsim.measure.records import STEP_COLUMNS, RunRecord
 
 MAX_STEPS = 50_000
 MAX_REQUESTS = 2_000
+MAX_CHANGES = 10_000
 """What a timeline holds at most, so that the file stays below about 5 MB and opens at once."""
+
+LIFE = 0
+"""Track of a replica's or pool's own life; lanes come after it."""
+
+COUNTERS = {"running": "sequences", "waiting": "waiting", "KV blocks": "kv_blocks"}
+"""Counter of a replica to the column it shows."""
+
+CHANGED = ("instance", "requests", "lost_tokens", "moved_tokens", "moved_bytes")
+"""What a change of the fleet says beside its kind and pool."""
 
 Event = dict[str, Any]
 
@@ -31,10 +41,10 @@ def timeline(record: RunRecord) -> Iterator[str]:
         "requests_shown": min(len(record.requests), MAX_REQUESTS),
         "requests_in_run": len(record.requests),
     }
-    timed = [*_steps(record), *_requests(record)]
+    timed = [*_steps(record), *_requests(record), *_lives(record), *_fleet(record)]
     timed.sort(key=lambda event: event["ts"])  # stable: begin and end of one request keep their order
     yield f'{{"displayTimeUnit":"ms","metadata":{json.dumps(described)},"traceEvents":[\n'
-    events = [*_names(record), *timed]
+    events = [*_names(record), *_pool_names(record), *timed]
     for position, event in enumerate(events):
         comma = "," if position < len(events) - 1 else ""
         yield json.dumps(event, separators=(",", ":"), allow_nan=False) + comma + "\n"
@@ -94,16 +104,52 @@ def _steps(record: RunRecord) -> Iterator[Event]:
                 )
             },
         }
-        counters = (
-            ("running", start, "sequences"),
-            ("waiting", start, "waiting"),
-            ("KV blocks", end, "kv_blocks"),
-        )
-        for name, at, key in counters:
-            value = int(row[key])
+        for name, key in COUNTERS.items():
+            value, at = int(row[key]), end if key == "kv_blocks" else start
             if shown.get((pid, name)) != value:
                 shown[pid, name] = value
                 yield {"ph": "C", "pid": pid, "ts": at, "name": name, "args": {"value": value}}
+
+
+def _lives(record: RunRecord) -> Iterator[Event]:
+    """Of a fleet that changes: how long each replica was there, and its counters back at 0 when it went."""
+    if record.fleet is None:
+        return
+    for replica in record.replicas:
+        pid, end_s = _pid(replica.index), min(replica.end_s, record.end_s)
+        start, end = _microseconds(replica.start_s), _microseconds(end_s)
+        life = {"ph": "X", "pid": pid, "tid": LIFE, "ts": start, "dur": round(end - start, 3)}
+        yield {
+            **life,
+            "name": "serves",
+            "args": {"pool": replica.pool, "gone": replica.end_s <= record.end_s},
+        }
+        if replica.end_s <= record.end_s:
+            for name in COUNTERS:
+                yield {"ph": "C", "pid": pid, "ts": end, "name": name, "args": {"value": 0}}
+
+
+def _pools(record: RunRecord) -> dict[str, int]:
+    """Process of each pool that can change, after those of the replicas."""
+    names = () if record.fleet is None else record.fleet.pools
+    return {name: _pid(len(record.replicas)) + position for position, name in enumerate(names)}
+
+
+def _pool_names(record: RunRecord) -> Iterator[Event]:
+    for name, pid in _pools(record).items():
+        yield {"ph": "M", "pid": pid, "name": "process_name", "args": {"name": f"pool {name}"}}
+
+
+def _fleet(record: RunRecord) -> Iterator[Event]:
+    """An instant for each change of a pool, and its replicas that serve as a counter."""
+    pools, serving = _pools(record), dict[str, int]()
+    for event in islice(() if record.fleet is None else record.fleet.events, MAX_CHANGES):
+        at = {"pid": pools[event.pool], "ts": _microseconds(event.time_s)}
+        counts = {name: value for name, value in event._asdict().items() if name in CHANGED and value}
+        yield {"ph": "i", "s": "p", "tid": LIFE, **at, "name": event.kind, "args": counts}
+        if serving.get(event.pool) != event.serving:
+            serving[event.pool] = event.serving
+            yield {"ph": "C", **at, "name": "replicas serving", "args": {"value": event.serving}}
 
 
 def _kind(row: dict[str, float]) -> str:

@@ -93,8 +93,8 @@ class PoolPlan:
             schedules_ahead=bool(self.profile and self.profile.asynchronous and len(self.stages) == 1),
         )
 
-    def record(self, engine: Engine) -> ReplicaRecord:
-        """``engine`` as the report wants to know it."""
+    def record(self, engine: Engine, start_s: float = 0.0) -> ReplicaRecord:
+        """``engine``, there from ``start_s`` on, as the report wants to know it."""
         return ReplicaRecord(
             index=engine.index,
             pool=self.pool.name,
@@ -115,6 +115,8 @@ class PoolPlan:
             model_spread=dict(model_spread(self.accelerator, self.profile)) if self.profile else {},
             idle_w=self.pool.idle_power,
             load_w=self.pool.load_power,
+            start_s=start_s,
+            kv_bytes_per_token=self.kv_bytes_per_token,
         )
 
     def _usd_per_hour(self) -> float | None:

@@ -24,6 +24,7 @@ class Exodus:
         self._deployment = deployment
         self._left: deque[tuple[Request, int]] = deque()
         self._moved = self._lost = self._requests = 0
+        self._sent_bytes = 0.0
 
     def begin(self) -> None:
         """Stop the replicas; the first request leaves."""
@@ -42,13 +43,12 @@ class Exodus:
             while self._left:
                 self._start_over(*self._left.popleft())
         if not self._left:
-            moved_bytes = self._moved * supply.plan.kv_bytes_per_token
             supply.note(
                 "migrated",
                 requests=self._requests,
                 moved_tokens=self._moved,
                 lost_tokens=self._lost,
-                moved_bytes=moved_bytes,
+                moved_bytes=self._sent_bytes,
             )
             supply.let_go(deployment)
             return
@@ -65,6 +65,7 @@ class Exodus:
         )
 
     def _arrived(self, req: Request, tokens: int, target: Deployment) -> None:
+        self._sent_bytes += tokens * self._supply.plan.kv_bytes_per_token
         if target.state == "serving":
             self._go_on(req, tokens, target)
         else:
@@ -73,8 +74,9 @@ class Exodus:
 
     def _cut_off(self, transfer: Transfer, req: Request, tokens: int, target: Deployment) -> None:
         """One end is gone. Tokens that got through to a target that is still there need not be computed."""
+        moved_bytes = transfer.moved_bytes(self._supply.clock.now)
+        self._sent_bytes += moved_bytes
         if target.state == "serving":
-            moved_bytes = transfer.moved_bytes(self._supply.clock.now)
             through = min(tokens, int(moved_bytes / self._supply.plan.kv_bytes_per_token))
             req.lost_tokens += tokens - through
             self._lost += tokens - through

@@ -133,16 +133,17 @@ class Handover:
         for dock in self._docks.values():
             for parcel in [each for each in (*dock.waiting, *dock.moving) if each.source is replica]:
                 self._drop(dock, parcel)
-                gone.append((parcel.req, parcel.tokens))
+                gone.append(self._lose(parcel))
         for homeless in self._homeless.values():
             for parcel in [each for each in homeless if each.source is replica]:
                 homeless.remove(parcel)
-                gone.append((parcel.req, parcel.tokens))
+                gone.append(self._lose(parcel))
         dock = self._docks.pop(replica, Dock())
         replica.before_planning = None
         for parcel in list(dock.moving):  # their KV is still where it was computed
             self._stop(dock, parcel)
-            parcel.reserved = None
+            if parcel.reserved is not None:
+                replica.engine.kv.unhold(parcel.reserved)
             self._address(parcel)
         return gone
 
@@ -217,6 +218,13 @@ class Handover:
                 self._make_room(parcel.target, parcel.reserved)
         else:
             dock.waiting.remove(parcel)
+
+    @staticmethod
+    def _lose(parcel: Parcel) -> tuple[Request, int]:
+        """Its KV is gone with the replica that had it."""
+        if parcel.held is not None:
+            parcel.source.engine.kv.unhold(parcel.held)
+        return parcel.req, parcel.tokens
 
     def _stop(self, dock: Dock, parcel: Parcel) -> None:
         """It is no longer on the wire."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmsim.measure.records import ReplicaRecord, StepLog
 from llmsim.sim.build import PoolPlan
 from llmsim.sim.fleet import Fleet
@@ -25,5 +27,14 @@ class Maker:
         engine = plan.engine(len(self._fleet.replicas), self._log, fast_forward=self._fast_forward)
         replica = self._fleet.add(engine, plan.front_end, plan.pool.role)
         replica.pool, replica.model = plan.pool.name, plan.model_name
-        self.records.append(plan.record(engine))
+        self.records.append(plan.record(engine, self._fleet.clock.now))
         return replica
+
+    def end(self, replica: Replica) -> None:
+        """``replica`` is gone for good: write that down."""
+        index, kv = replica.engine.index, replica.engine.kv
+        self.records[index] = replace(
+            self.records[index],
+            end_s=self._fleet.clock.now,
+            blocks_left=kv.num_blocks - kv.free_blocks,
+        )

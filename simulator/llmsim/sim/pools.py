@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from llmsim import plugins
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.measure.fleet_log import FleetLog
+from llmsim.measure.fleet_log import Assumed, FleetLog
 from llmsim.measure.ledger import Holding
 from llmsim.sim.autoscaling import Autoscaling
 from llmsim.sim.build import PoolPlan, options_of
@@ -33,10 +33,12 @@ class Pools:
         self._fleet = fleet
         self._fixed = [plan for plan in plans if plan.pool.is_fixed]
         changing = [plan for plan in plans if not plan.pool.is_fixed]
-        self.log = FleetLog() if changing else None
+        fixed = sum(plan.pool.replicas for plan in self._fixed)
+        self.log = FleetLog(tuple(plan.pool.name for plan in changing), fixed) if changing else None
         self._supplies: list[Supply] = []
         scenario = loaded.scenario
-        moves = Moves(fleet.clock, Topology(scenario.topology))
+        self._topology = Topology(scenario.topology)
+        moves = Moves(fleet.clock, self._topology)
         for plan in self._fixed:
             for _ in range(plan.pool.replicas):
                 ranks = maker.make(plan)
@@ -58,9 +60,10 @@ class Pools:
         Autoscaling(self._fleet, self._supplies, scenario)
 
     def holdings(self) -> list[Holding]:
-        """What was held when, of the whole fleet; empty when nothing could change."""
+        """What was held when, of the whole fleet; empty when nothing could change. Call it when the run is over."""
         if self.log is None:
             return []
+        self.log.assumed = [Assumed(*fact) for fact in self._topology.facts()]
         for supply in self._supplies:
             supply.close()
         held = [holding for supply in self._supplies for holding in supply.holdings]
@@ -92,6 +95,7 @@ def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: Fleet
     there = availability(
         spot, pool=pool.name, instances=(most + spot.num_overprovision) * per_replica, seed=seed
     )
+    log.capacity[pool.name] = there.source
     policy = plugins.RECLAIMS.get(spot.on_reclaim.kind)
     return Supply(plan, fleet, maker, moves, log, there, policy, options_of(policy, spot.on_reclaim))
 
@@ -99,10 +103,13 @@ def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: Fleet
 def _throughout(plan: PoolPlan, end_s: float) -> Holding:
     """A pool that stays as it is, held from 0 s to the end."""
     devices = plan.plan.num_devices * plan.pool.data_parallel_size * plan.pool.replicas
+    prices = pool_prices(plan.pool)
+    by_type = prices.billed(devices) // prices.num_accelerators
     return Holding.of_pool(
         plan.pool.name,
-        pool_prices(plan.pool),
+        prices,
         devices,
+        instances=by_type if plan.pool.instance else plan.pool.replicas,
         is_spot=False,
         accelerator=plan.accelerator.name,
         start_s=0.0,

@@ -11,6 +11,7 @@ from llmsim.measure.fleet_log import FleetEvent, FleetLog, Kind
 from llmsim.measure.ledger import Holding
 from llmsim.sim.build import PoolPlan
 from llmsim.sim.clock import COMPLETION
+from llmsim.sim.failures import Repairs
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.instances import Deployment, Instance
 from llmsim.sim.maker import Maker
@@ -66,9 +67,12 @@ class Supply:
         self._maker = maker
         self._log = log
         self._prices: PoolPrices = pool_prices(self.pool)
+        self._repairs = Repairs(self)
         self._instances: list[Instance] = []
         self._numbers = count()
         self._opening = True
+        self._home = self.pool.zone or (availability.zones[0] if availability else "")
+        """Where instances on demand are: beside the spot ones."""
         spot = self.pool.spot
         self._market = self._open_market(spot, availability) if spot and availability else None
 
@@ -80,6 +84,7 @@ class Supply:
         self._opening = False
         if self._market:
             self._market.open()
+        self._repairs.expect()
 
     def want(self, replicas: int) -> None:
         """Change the number of replicas wanted."""
@@ -107,9 +112,14 @@ class Supply:
         """Time from wanting one more replica until it runs its image: what is known of its start beforehand."""
         return self.pool.provisioning.startup_delay_s
 
+    @property
+    def instances(self) -> list[Instance]:
+        """What it holds, in order. Pure query."""
+        return list(self._instances)
+
     def close(self) -> None:
         """The run is over: what is held was held until now."""
-        for instance in list(self._instances):
+        for instance in self.instances:
             self._end_holding(instance)
 
     # --- towards the target ---------------------------------------------------------------------
@@ -185,8 +195,8 @@ class Supply:
             zone = min(zones, key=self._held_there)
             name = self._market.take(zone) if self._market else ""
         else:
-            zone, name = self.pool.zone or "", f"{self.pool.name}/{next(self._numbers)}"
-        delay_s = 0.0 if self._opening else self.pool.provisioning.startup_delay_s
+            zone, name = self._home, f"{self.pool.name}/{next(self._numbers)}"
+        delay_s = 0.0 if self._opening else self._repairs.wait_s() + self.pool.provisioning.startup_delay_s
         instance = Instance(name, zone, size, is_spot=is_spot, held_s=now_s, ready_s=now_s + delay_s)
         self._instances.append(instance)
         self.note("requested", instance.name)
@@ -254,6 +264,8 @@ class Supply:
         deployment.state = "gone"
         self.deployments.remove(deployment)
         self.moves.leave(deployment)
+        for replica in deployment.replicas:
+            self._maker.end(replica)
         for instance, number in deployment.parts:
             instance.free += number
 

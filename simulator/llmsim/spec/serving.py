@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from llmsim import plugins
 from llmsim.spec.autoscale import Autoscale
 from llmsim.spec.base import Place, Strict, raise_problems
+from llmsim.spec.failures import Failure
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.provisioning import Provisioning
@@ -176,6 +177,7 @@ class Pool(Strict):
     spot: Spot | None = Field(
         None, description="interruptible capacity: its availability, notice and price; null is on demand"
     )
+    failures: list[Failure] = Field([], description="crashes without notice, at given times")
 
     @model_validator(mode="after")
     def _has_a_device(self) -> Pool:
@@ -203,7 +205,7 @@ class Pool(Strict):
     @property
     def is_fixed(self) -> bool:
         """Whether its replicas stay what they are. Pure query."""
-        return self.spot is None and self.autoscale is None
+        return self.spot is None and self.autoscale is None and not self.failures
 
     @field_validator("model", mode="before")
     @classmethod

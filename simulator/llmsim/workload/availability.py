@@ -25,11 +25,13 @@ class Availability:
         initial: What is there at 0 s, as additions.
         events: What changes after that, in order of time. May never end: take one at a time.
         source: Where it comes from, in words.
+        zones: All that it names, in order of appearance; "" in a trace without zones.
     """
 
     initial: tuple[CapacityEvent, ...]
     events: Iterable[CapacityEvent]
     source: str
+    zones: tuple[str, ...] = ()
 
 
 def availability(spot: Spot, *, pool: str, instances: int, seed: int) -> Availability:
@@ -48,11 +50,16 @@ def availability(spot: Spot, *, pool: str, instances: int, seed: int) -> Availab
         rate = f"{spot.hazard.reclaims_per_instance_hour:g} reclaims per instance-hour"
         zones = f"{len(spot.hazard.zones)} zone{'s' * (len(spot.hazard.zones) != 1)}"
         initial = tuple(_instances(spot.hazard.zones, instances))
-        return Availability(initial, hazard_events(spot.hazard, initial, pool, seed), f"{rate} in {zones}")
+        return Availability(
+            initial,
+            hazard_events(spot.hazard, initial, pool, seed),
+            f"{rate} in {zones}",
+            tuple(spot.hazard.zones),
+        )
     trace = read_capacity(
         spot.trace or "", names=spot.names, time_scale=spot.time_scale, start_s=spot.start_s
     )
-    return Availability(trace.initial, trace.events, f"{trace.format}, {trace.source}")
+    return Availability(trace.initial, trace.events, f"{trace.format}, {trace.source}", trace.zones)
 
 
 def _instances(zones: Sequence[str], instances: int) -> Iterator[CapacityEvent]:

@@ -75,6 +75,11 @@ class CapacityTrace:
         return held_s / 3600.0
 
     @property
+    def zones(self) -> tuple[str, ...]:
+        """All zones it names, in order of appearance."""
+        return tuple(dict.fromkeys(event.zone for event in (*self.initial, *self.events)))
+
+    @property
     def has_capacity(self) -> bool:
         """Whether there is ever an instance."""
         return bool(self.initial) or any(event.kind == "add" for event in self.events)

@@ -23,6 +23,8 @@ class Reclaim(ABC):
     """
 
     Options: type[Strict] = NoOptions
+    moves_kv = False
+    """Whether it sends KV from one replica to another: their zones have to be joined."""
 
     def __init__(self, supply: Supply, options: Strict | None = None) -> None:
         self.supply = supply

@@ -35,6 +35,7 @@ class Migrate(Reclaim):
     """
 
     Options = MigrateOptions
+    moves_kv = True
     options: MigrateOptions
 
     def noticed(self, deployment: Deployment, deadline_s: float) -> None:

@@ -42,6 +42,8 @@ class CentralQueue(Router):
         """See :class:`Router`. It takes no more from the queue, and has one of its own for what it preempts."""
         super().left(replica)
         replica.engine.scheduler.waiting = deque()
+        if self._queue:  # it may have been the one that was to take from it
+            self._head_changed()
 
     @property
     def num_waiting(self) -> int:

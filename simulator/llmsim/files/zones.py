@@ -1,0 +1,104 @@
+"""What the zones of a changing fleet exchange without a link, and machines that cannot break as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import combinations
+
+from llmsim import plugins
+from llmsim.errors import CatalogError, TraceError
+from llmsim.files import catalog
+from llmsim.files.spot.read import read_capacity
+from llmsim.files.topology import num_devices
+from llmsim.registry import nearest
+from llmsim.spec.base import Place
+from llmsim.spec.scenario import Scenario
+from llmsim.spec.serving import Pool
+from llmsim.spec.spot import Spot
+from llmsim.spec.topology import PEER, Topology, missing_links, unknown_zone
+
+Exchange = tuple[Place, str | None, str | None]
+
+
+def fleet_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+    """What the pools that can change ask for and cannot have; unknown names are told elsewhere."""
+    with suppress(CatalogError, TraceError):
+        for index, pool in enumerate(scenario.fleet):
+            at: Place = ("fleet", index)
+            yield from _weights(pool, scenario.topology, at)
+            yield from _failures(pool, at)
+            if pool.spot is not None:
+                yield from _zones(pool, pool.spot, scenario.topology, at)
+
+
+def _weights(pool: Pool, topology: Topology, at: Place) -> Iterator[tuple[Place, str]]:
+    name = pool.provisioning.weights_from
+    if name not in topology.sources():
+        message = f"no storage is called '{name}'; {nearest(name, topology.sources())}"
+        yield (*at, "provisioning", "weights_from"), message
+
+
+def _failures(pool: Pool, at: Place) -> Iterator[tuple[Place, str]]:
+    """More instances than there are, or crashes of what a market takes away anyway."""
+    if pool.failures and pool.spot is not None:
+        message = "a spot pool loses instances by its trace or hazard; for crashes set spot.notice_s to 0"
+        yield (*at, "failures"), message
+        return
+    there = pool.replicas
+    if pool.failures and pool.instance is not None:
+        there = -(-pool.replicas * num_devices(pool) // catalog.instance(pool.instance).num_accelerators)
+    for index, failure in enumerate(pool.failures):
+        if failure.instances > there:
+            what = pool.instance or "instances of one replica each"
+            message = f"{failure.instances} cannot crash: the pool has {there} × {what}; lower it"
+            yield (*at, "failures", index, "instances"), message
+
+
+def _zones(pool: Pool, spot: Spot, topology: Topology, at: Place) -> Iterator[tuple[Place, str]]:
+    """Zones that are not listed, that nobody is in, or that move KV or weights and are not joined."""
+    zones, key = _spot_zones(spot)
+    if topology.zones:
+        for zone in zones:
+            if zone and zone not in topology.zones:
+                yield (*at, "spot", *key), unknown_zone(zone, topology.zones)
+                return
+    falls_back = spot.dynamic_ondemand_fallback or spot.base_ondemand_fallback_replicas
+    if pool.zone and zones != [""] and pool.zone not in zones and not falls_back:
+        named = ", ".join(zones)
+        message = (
+            f"no replica is ever in '{pool.zone}': spot capacity is in {named}; remove it, or add a fallback"
+        )
+        yield (*at, "zone"), message
+    everywhere = list(dict.fromkeys([*zones, pool.zone or zones[0]] if falls_back else zones))
+    told = set()
+    for place, message in missing_links(topology, _exchanges(pool, spot, topology, everywhere, at)):
+        if message not in told:
+            told.add(message)
+            yield place, message
+
+
+def _spot_zones(spot: Spot) -> tuple[list[str], Place]:
+    """The zones of the capacity, and the key that names them."""
+    if spot.hazard is not None:
+        return spot.hazard.zones, ("hazard", "zones")
+    trace = read_capacity(
+        spot.trace or "", names=spot.names, time_scale=spot.time_scale, start_s=spot.start_s
+    )
+    return list(trace.zones), ("name",) if spot.name else ("trace",)
+
+
+def _exchanges(pool: Pool, spot: Spot, topology: Topology, zones: list[str], at: Place) -> Iterator[Exchange]:
+    """Which zones move data to which: KV with a reclaim policy that moves it, and weights."""
+    if plugins.RECLAIMS.get(spot.on_reclaim.kind).moves_kv:
+        for one, other in combinations(zones, 2):
+            yield (*at, "spot", "on_reclaim"), one or pool.zone, other or pool.zone
+    source = pool.provisioning.weights_from
+    place: Place = (*at, "provisioning", "weights_from")
+    if source == PEER:
+        for one, other in combinations(zones, 2):
+            yield place, one or pool.zone, other or pool.zone
+    storage = topology.storage_called("object_store" if source == PEER else source)
+    if storage is not None and storage.zone is not None:
+        for zone in zones:
+            yield place, zone or pool.zone, storage.zone
