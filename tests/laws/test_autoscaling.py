@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import ceil
+from math import ceil, nan
 
 import numpy as np
 import pytest
@@ -167,9 +167,9 @@ def test_a_seasonal_forecast_says_what_was_a_day_ago():
 @pytest.mark.parametrize("router", [LeastRequests, RoundRobin, CentralQueue])
 @pytest.mark.parametrize("admission", [Admission(), Admission(queue_timeout_s=1000.0)])
 def test_an_idle_pool_goes_and_the_next_request_brings_it_back_at_once(router, admission):
-    """After 60 s without requests nobody serves; one at 300 s calls for a replica in that moment, and starts when it
-    is there, 5 s later. Those that come meanwhile wait with it."""
-    requests = [Request(0, 0.0, 1, 10), Request(1, 300.0, 1, 10), Request(2, 303.0, 1, 10)]
+    """After 60 s without requests nobody serves; one at 307 s, between two looks, calls for a replica in that
+    moment, and starts when it is there, 5 s later. Those that come meanwhile wait with it."""
+    requests = [Request(0, 0.0, 1, 10), Request(1, 307.0, 1, 10), Request(2, 310.0, 1, 10)]
     run = play_scaled(
         requests,
         {"policy": tracking(2.0), "min_replicas": 0, "interval_s": 20.0, "downscale_delay_s": 60.0},
@@ -177,9 +177,9 @@ def test_an_idle_pool_goes_and_the_next_request_brings_it_back_at_once(router, a
         admission=admission,
     )
 
-    assert (300.0, 1) in run.wants
+    assert (307.0, 1) in run.wants
     assert 0 in dict(run.wants).values()
-    assert [300.0 + 5.0, 303.0 + 2.0] == [req.scheduled_s for req in run.record.requests[1:]]
+    assert [307.0 + 5.0, 310.0 + 2.0] == [req.scheduled_s for req in run.record.requests[1:]]
 
 
 def test_a_pool_with_requests_is_never_let_go():
@@ -247,3 +247,35 @@ def test_a_look_sees_the_blocks_of_this_moment(fast_forward, stages):
     )  # fmt: skip
 
     assert (ceil(128 * 0.1 * stages), 2) == pytest.approx(run.wants[0])
+
+
+@pytest.mark.parametrize("router", [LeastRequests, CentralQueue])
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_what_is_seen_adds_up(router, replicas, monkeypatch):
+    """At every look, arrivals and completions since the start are those of the requests' own times, the rest is
+    ongoing, and first tokens are judged once each, when their second is up."""
+    views = []
+    decide = TargetTracking.desired
+    monkeypatch.setattr(
+        TargetTracking, "desired", lambda self, view: views.append(view) or decide(self, view)
+    )
+    run = play_scaled(
+        poisson(8, 3.0, 300, output=20),
+        {"policy": tracking(2.0), "interval_s": 7.0, "min_replicas": replicas, "max_replicas": replicas},
+        replicas=replicas, seats=5, router=router, slo={"ttft_ms": 1000.0},
+    )  # fmt: skip
+
+    requests = run.record.requests
+    arrived, done, late = 0, 0, []
+    for view in views:
+        arrived, done = arrived + view.arrivals, done + view.completions
+        assert arrived == sum(req.arrival_s <= view.now_s for req in requests)
+        assert done == sum(req.finish_s <= view.now_s for req in requests)
+        assert view.ongoing == arrived - done
+        assert view.running <= 5 * replicas
+        due = [req for req in requests if view.now_s - 8.0 < req.arrival_s <= view.now_s - 1.0]
+        in_time = [req.first_token_s <= req.arrival_s + 1.0 for req in due]
+        share = sum(in_time) / len(in_time) if in_time else nan
+        assert share == pytest.approx(view.ttft_attainment, nan_ok=True)
+        late += [req for req, was_in_time in zip(due, in_time, strict=True) if not was_in_time]
+    assert bool(late) == (replicas == 1)
