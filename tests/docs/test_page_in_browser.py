@@ -40,6 +40,7 @@ const curves = () => [...document.querySelectorAll(".curve")].map((path) => path
 const seen = { curves: curves(), overlaps: overlaps() };
 seen.last = press("ttft", "End", 1);
 seen.time = press("requests", "ArrowRight", 3);
+seen.events = document.querySelectorAll(".event").length;
 seen.dots = document.querySelectorAll("#plot-kv .dot").length;
 document.getElementById("log").click();
 seen.logCurves = curves();
@@ -78,14 +79,14 @@ document.body.append(output);
 """
 
 
-def seen_by_browser(page: str, folder: Path, width: int = 1200) -> dict[str, Any]:
-    """Opens ``page`` with :data:`PROBE` added (and admitted by the page's own policy); what the probe saw.
+def seen_by_browser(page: str, folder: Path, width: int = 1200, probe: str = PROBE) -> dict[str, Any]:
+    """Opens ``page`` with ``probe`` added (and admitted by the page's own policy); what the probe saw.
 
     Console messages are under ``console``.
     """
-    digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
     page = page.replace("script-src '", f"script-src 'sha256-{digest}' '").replace(
-        "</body>", f"<script>{PROBE}</script></body>"
+        "</body>", f"<script>{probe}</script></body>"
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
     flags = (
@@ -186,3 +187,25 @@ def test_degenerate_runs_open_without_complaint(tmp_path: Path, num_curves: int,
     assert num_curves == len(seen["curves"])
     assert not any("NaN" in curve or "Infinity" in curve for curve in seen["curves"] + seen["logCurves"])
     assert [] == seen["console"]
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_a_fleet_that_changes_is_drawn_and_read_out(tmp_path: Path, width: int) -> None:
+    """Replicas, accelerators and price beside the other plots; what was taken is marked, and said to keyboards."""
+    record = runs.make_changing(runs.make_requests(500))
+    first_s, last_s = record.table.window_s
+    [taken_s] = record.fleet.losses_s("reclaimed")
+    steps = int(240 * (taken_s - first_s) / (last_s - first_s)) + 1
+    page = runs.page_of(record, runs.make_loaded(BOTH, spot=runs.SPOT))
+    seen = seen_by_browser(
+        page, tmp_path, width, probe=PROBE.replace('"ArrowRight", 3', f'"ArrowRight", {steps}')
+    )
+
+    assert 12 == len(seen["curves"])
+    assert all(re.fullmatch(r"M[\d.]+ [\d.]+([HV][\d.]+)+", curve) for curve in seen["curves"])
+    assert "1 instance reclaimed" in seen["time"]
+    for name in ("replicas serving", "spot accelerators", "on-demand accelerators", "$/h"):
+        assert name in seen["time"]
+    assert page.count('"name":"reclaimed"') == 1
+    assert 6 == seen["events"]
+    assert ([], [], 0, 0) == (seen["console"], seen["overlaps"], max(0, seen["overflow"]), seen["unlabelled"])

@@ -112,7 +112,8 @@ class FleetLog:
                 now[event.pool] = event.serving
                 if steps[-1][0] == event.time_s:
                     steps.pop()
-                steps.append((event.time_s, sum(now.values())))
+                if not steps or steps[-1][1] != sum(now.values()):
+                    steps.append((event.time_s, sum(now.values())))
         return steps
 
     def _downtimes_s(self, start_s: float, end_s: float) -> Iterator[float]:
