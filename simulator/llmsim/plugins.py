@@ -58,6 +58,7 @@ COST_MODELS: Registry[Any] = Registry(
     {
         "roofline": "llmsim.cost.roofline:RooflineCost",
         "linear": "llmsim.cost.linear:LinearCost",
+        "table": "llmsim.cost.layer_table:TableCost",
     },
     group="llmsim.cost_models",
 )
