@@ -90,6 +90,14 @@ def rows(capacity: float) -> dict[str, Callable[[], None]]:
             "fleet.replicas=16",
             "router=least_requests",
         ),
+        "fleet100": lambda: measure(
+            "fleet100",
+            15_000,
+            f"workload.arrival.request_rate={100 * 0.8 * capacity}",
+            "workload.num_requests=200000",
+            "fleet.replicas=100",
+            "router=least_requests",
+        ),
         "million": lambda: measure("million", 60_000, steady, "workload.num_requests=1000000"),
     }
 

@@ -53,6 +53,16 @@ ROUTERS: Registry[Any] = Registry(
     group="llmsim.routers",
 )
 
+RECLAIMS: Registry[Any] = Registry(
+    "reclaim policy",
+    {
+        "restart": "llmsim.sim.reclaims.restart:Restart",
+        "drain": "llmsim.sim.reclaims.restart:Drain",
+        "migrate": "llmsim.sim.reclaims.migrate:Migrate",
+    },
+    group="llmsim.reclaims",
+)
+
 COST_MODELS: Registry[Any] = Registry(
     "cost model",
     {

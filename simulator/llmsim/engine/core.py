@@ -78,6 +78,12 @@ class Engine:
         """Requests here that do not run. Pure query."""
         return len(self.incoming) + len(self.scheduler.waiting)
 
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens in the KV cache as of the last run completed. Pure query."""
+        prefilling = (req for batch in self.batches for req in batch.prefilling)
+        return sum(batch.context for batch in self.batches) + sum(req.computed for req in prefilling)
+
     def withdraw(self, req: Request) -> bool:
         """``req``, which has not started, gives up; False when it is not here."""
         for entry in self.incoming:

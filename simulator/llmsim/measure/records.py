@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.request import Request
+from llmsim.measure.fleet_log import FleetLog
 from llmsim.measure.ledger import Holding
 from llmsim.measure.requests import RequestTable
 
@@ -133,6 +134,7 @@ class RunRecord:
         events: Simulation events processed.
         skipped_trace_rows: Rows of the trace that were not offered, by reason.
         workload: The requests' source, in words.
+        fleet: What happened to the fleet; None for one that never changed.
         holdings: Who was held when, at which price; empty when every replica was held throughout.
     """
 
@@ -145,6 +147,7 @@ class RunRecord:
     skipped_trace_rows: dict[str, int] = field(default_factory=dict)
     workload: str = ""
     holdings: list[Holding] = field(default_factory=list)
+    fleet: FleetLog | None = None
 
     @cached_property
     def table(self) -> RequestTable:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from llmsim import plugins
 from llmsim.cost.engines import engine_profile
+from llmsim.cost.footprint import block_bytes, stage_weight_bytes
 from llmsim.cost.intervals import model_spread
 from llmsim.cost.memory import KVCapacity, kv_capacity
 from llmsim.cost.parallel import ParallelPlan
@@ -20,8 +22,9 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.sim.fleet import Fleet
 from llmsim.sim.parallel import choose_plan
-from llmsim.sim.replica import NO_FRONT_END, FrontEnd
+from llmsim.sim.replica import NO_FRONT_END, FrontEnd, Replica
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
@@ -64,6 +67,9 @@ class PoolPlan:
         self.plan = self.choice.plan
         self.stages = stages_of(self.plan)
         self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
+        per_device = stage_weight_bytes(model, self.plan, formats)
+        self.weight_bytes = sum(size * self.plan.tp_of(stage) for stage, size in enumerate(per_device))
+        self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
@@ -176,35 +182,33 @@ def options_of(policy: type, ref: PolicyRef) -> Any:
     return options.model_validate(ref.options) if options else None
 
 
-class FleetParts(NamedTuple):
-    """Every replica of every pool, in order: its engine, its front end, and what the report has to know."""
+class Maker:
+    """Makes replicas of pools, numbered in the order of their making, and keeps a record of each."""
 
-    engines: list[Engine]
-    front_ends: list[FrontEnd]
-    records: list[ReplicaRecord]
+    def __init__(self, fleet: Fleet, log: StepLog, *, fast_forward: bool) -> None:
+        self.records: list[ReplicaRecord] = []
+        self._fleet = fleet
+        self._log = log
+        self._fast_forward = fast_forward
 
+    def make(self, plan: PoolPlan) -> list[Replica]:
+        """One replica of ``plan``'s pool: an engine for each data-parallel rank."""
+        return [self._rank(plan) for _ in range(plan.pool.data_parallel_size)]
 
-def build_fleet(loaded: LoadedScenario, log: StepLog) -> FleetParts:
-    """The parts of the fleet that ``loaded`` describes."""
-    parts = FleetParts([], [], [])
-    for pool in loaded.scenario.fleet:
-        plan = PoolPlan(loaded, pool)
-        for _ in range(pool.replicas * pool.data_parallel_size):  # a data-parallel rank is an engine
-            engine = plan.engine(
-                len(parts.engines), log, fast_forward=loaded.scenario.simulation.fast_forward
-            )
-            parts.engines.append(engine)
-            parts.front_ends.append(plan.front_end)
-            parts.records.append(plan.record(engine))
-    _refuse_what_can_never_run(loaded, parts.engines)
-    return parts
+    def _rank(self, plan: PoolPlan) -> Replica:
+        engine = plan.engine(len(self._fleet.replicas), self._log, fast_forward=self._fast_forward)
+        replica = self._fleet.add(engine, plan.front_end)
+        replica.pool, replica.model = plan.pool.name, plan.model_name
+        self.records.append(plan.record(engine))
+        return replica
 
 
-def _refuse_what_can_never_run(loaded: LoadedScenario, engines: list[Engine]) -> None:
-    """A fixed length that no replica can ever serve is a mistake in the scenario, not a result."""
+def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:
+    """Raise ScenarioError for a fixed length that no pool can ever serve: a mistake, not a result."""
     prompt, output = loaded.scenario.workload.input_tokens, loaded.scenario.workload.output_tokens
     if not isinstance(prompt, int) or not isinstance(output, int):
         return
+    engines = [plan.engine(0, StepLog(), fast_forward=True) for plan in plans]
     refusals = [engine.refusal(Request(0, 0.0, prompt, output)) for engine in engines]
     if all(refusals):
         longest = max(engine.kv.max_model_len for engine in engines)

@@ -34,6 +34,9 @@ class Clock(simpy.Environment):
     def __init__(self) -> None:
         super().__init__()
         self.stopped = False
+        """Whether the run ends here, whatever is still to come."""
+        self.interrupted = False
+        """Whether that is because the user said so."""
         self.events = 0
         # The environment's own heap: simpy's priorities are these phases, its counter settles the rest.
         self._events = cast(list[tuple[float, int, int, Event]], self._queue)

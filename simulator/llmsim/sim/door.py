@@ -44,6 +44,13 @@ class Door:
         """``req`` was on a replica that is gone, and needs another."""
         self.arrive(req)
 
+    def hand_to(self, replica: Replica, req: Request) -> None:
+        """``req`` goes on at ``replica``, where its KV is."""
+        self.send(replica, req)
+        router = self.routers[replica.model]
+        if router.watches:
+            router.sent(req, replica)
+
     def gone(self, requests: Sequence[Request], replica: Replica) -> None:
         """``requests`` have left ``replica``: delivered, refused, dropped, lost or handed over."""
         self.routers[replica.model].gone(requests, replica)

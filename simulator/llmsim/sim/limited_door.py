@@ -85,6 +85,11 @@ class LimitedDoor(Door):
         else:
             self._waiting[router].append(ticket)
 
+    def hand_to(self, replica: Replica, req: Request) -> None:
+        """See :class:`Door`."""
+        ticket = self._patience.get(req) or Ticket(req)
+        self._send_on(self.routers[replica.model], ticket, replica)
+
     def joined(self, replica: Replica) -> None:
         """See :class:`Door`."""
         router = self.routers[replica.model]

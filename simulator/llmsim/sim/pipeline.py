@@ -62,6 +62,13 @@ class PipelinedReplica(Replica):
         done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
         return self.engine.num_generated + sum(one.batch.num_decoding for one in done)
 
+    @property
+    def kv_tokens(self) -> int:
+        """See :class:`Replica`."""
+        moment_s = self.clock.now * (1 + TIE)
+        done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
+        return self.engine.kv_tokens + sum(one.batch.num_sequences for one in done)
+
     def wake(self) -> None:
         """Something has changed: decide anew when a micro-batch is free, which may be now."""
         now_s = self.clock.now
@@ -90,11 +97,10 @@ class PipelinedReplica(Replica):
         if matters:
             self.wake()
 
-    def settle(self) -> None:
-        """It goes no further: keep the passes that have left the last stage, forget the rest."""
+    def _finish(self) -> None:
+        """See :class:`Replica`: passes that have left the last stage are done."""
         self._finish_passes()
         self._passes.clear()
-        self.engine.close()
 
     def _serve(self) -> Generator[Alarm, None, None]:
         clock = self.clock
@@ -198,6 +204,8 @@ class PipelinedReplica(Replica):
             done += 1
             if delivered:
                 self._delivered(delivered)
+                if self._when_empty:
+                    self._tell_if_empty()
         del self._passes[:done]
         for one in self._passes:
             if one.plan.decodes and not one.batch.allocated:

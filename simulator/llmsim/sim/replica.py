@@ -52,6 +52,7 @@ class Replica:
         self.pool = "main"
         self.model = ""
         """What it serves: a request's ``model``."""
+        self._when_empty: Callable[[], None] | None = None
         self._run: Run | None = None
         self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
         self._alarm = Alarm(clock)  # rings for no one until something arrives
@@ -73,6 +74,14 @@ class Replica:
         run, tokens = self._run, self.engine.num_generated
         if run is not None and run.plan.decodes:
             tokens += run.iterations_before(self.clock.now) * run.batch.num_decoding
+        return tokens
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens in the KV cache that its requests would lose with it, the run under way included. Pure query."""
+        run, tokens = self._run, self.engine.kv_tokens
+        if run is not None and run.plan.decodes:
+            tokens += run.iterations_before(self.clock.now) * run.batch.num_sequences
         return tokens
 
     @property
@@ -100,7 +109,19 @@ class Replica:
         if not self.engine.withdraw(req):
             return False
         self.wake()
+        self._tell_if_empty()
         return True
+
+    def when_empty(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once, when no request is left here; at the end of this moment if that is so now."""
+        self._when_empty = then
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        then = self._when_empty
+        if then is not None and not self.num_requests:
+            self._when_empty = None
+            self.clock.call(self.clock.now, COMPLETION, then)
 
     def wake(self) -> None:
         """Something has changed: decide anew at the next iteration boundary, or now when idle."""
@@ -130,12 +151,8 @@ class Replica:
             self._alarm = self.clock.move(self._alarm, max(run.end_s, self.clock.now), COMPLETION)
 
     def settle(self) -> None:
-        """It goes no further: keep the iterations done so far, forget the rest."""
-        if self._run is not None:
-            self._run.cut(self._run.iterations_before(self.clock.now))
-            if self._run.iterations:
-                self.engine.complete(self._run)
-            self._run = None
+        """The simulation ends here: keep the iterations done so far, forget the rest."""
+        self._finish()
         self.engine.close()
 
     def stop(self) -> list[tuple[Request, int]]:
@@ -144,9 +161,18 @@ class Replica:
         Returns:
             Its requests, each with the tokens it had in the KV cache.
         """
-        self.settle()
+        self._finish()
         self._alarm.callbacks = []
         return self.engine.evacuate()
+
+    def _finish(self) -> None:
+        """Complete the iterations done so far, forget the rest."""
+        if self._run is not None:
+            self._run.cut(self._run.iterations_before(self.clock.now))
+            delivered = self.engine.complete(self._run) if self._run.iterations else ()
+            self._run = None
+            if delivered:
+                self._delivered(delivered)
 
     def _serve(self) -> Generator[Alarm, None, None]:
         clock, engine = self.clock, self.engine
@@ -166,6 +192,8 @@ class Replica:
             delivered = engine.complete(step)
             if delivered:
                 self._delivered(delivered)
+                if self._when_empty:
+                    self._tell_if_empty()
             moment_s = clock.now * (1 + TIE)
             while (next_s := clock.acts_before(self._phase, moment_s)) is not None:
                 self._alarm = clock.at(next_s, self._phase)

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.laws import check
 from llmsim.measure.records import RunRecord, StepLog
-from llmsim.sim.build import build_fleet
+from llmsim.sim.build import Maker, PoolPlan, refuse_what_can_never_run
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet, Progress
 from llmsim.sim.open_routers import open_routers
+from llmsim.sim.pools import Pools
 from llmsim.workload.stream import open_stream
 
 
@@ -33,12 +34,12 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     clock = Clock()
     log = StepLog()
     stream = open_stream(scenario.workload, scenario.simulation.seed, loaded.base_dir)
-    parts = build_fleet(loaded, log)
+    plans = [PoolPlan(loaded, pool) for pool in scenario.fleet]
+    refuse_what_can_never_run(loaded, plans)
     fleet = Fleet(clock, stream)
     fleet.progress = progress
-    for engine, front_end, entry in zip(*parts, strict=True):
-        replica = fleet.add(engine, front_end)
-        replica.pool, replica.model = entry.pool, entry.model
+    maker = Maker(fleet, log, fast_forward=scenario.simulation.fast_forward)
+    pools = Pools(loaded, plans, fleet, maker)
     routers = open_routers(loaded, fleet.replicas, stream, clock)
     with _undisturbed(clock):
         fleet.open(routers, scenario.admission, scenario.simulation.seed)
@@ -47,12 +48,14 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     record = RunRecord(
         requests=fleet.requests,
         steps=log,
-        replicas=parts.records,
+        replicas=maker.records,
         end_s=clock.now,
-        interrupted=clock.stopped,
+        interrupted=clock.interrupted,
         events=clock.events,
         skipped_trace_rows=dict(stream.skipped),
         workload=stream.describe(),
+        holdings=pools.holdings(),
+        fleet=pools.log,
     )
     check(record)
     return record
@@ -71,7 +74,7 @@ def _undisturbed(clock: Clock) -> Iterator[None]:
     handler = signal.getsignal(signal.SIGINT)
 
     def stop(signum: int, frame: object) -> None:
-        clock.stopped = True
+        clock.stopped = clock.interrupted = True
 
     if main_thread:
         signal.signal(signal.SIGINT, stop)

@@ -10,6 +10,7 @@ from llmsim import plugins
 from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
+from llmsim.spec.provisioning import Provisioning
 from llmsim.spec.spot import Spot
 from llmsim.units import Quantity
 
@@ -159,6 +160,9 @@ class Pool(Strict):
     load_power: Watts | None = Field(
         None, description="draw of one accelerator at work; null is its peak power in the catalogue"
     )
+    provisioning: Provisioning = Field(
+        default_factory=Provisioning, description="how long a new instance takes until it serves"
+    )
     spot: Spot | None = Field(
         None, description="interruptible capacity: its availability, notice and price; null is on demand"
     )
@@ -168,6 +172,11 @@ class Pool(Strict):
         if not self.accelerator and self.instance is None:
             raise_problems("Pool", [(("accelerator",), "required, but missing (or `instance`)")])
         return self
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its replicas stay what they are. Pure query."""
+        return self.spot is None
 
     @field_validator("model", mode="before")
     @classmethod

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 
+from llmsim import plugins
 from llmsim.spec.base import Strict
-from llmsim.spec.policy import PolicyRef
+from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.units import Quantity
 
 LEAST_SCALE, MOST_SCALE = 1e-6, 1e6
@@ -57,37 +58,6 @@ class PriceTrace(Strict):
     )
 
 
-class _AnyPolicy:
-    """A policy's name, or a mapping with it as ``kind``; which policies there are is looked up by the fleet."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.read, serialization=core_schema.plain_serializer_function_ser_schema(cls.write)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        mapping = {"type": "object", "properties": {"kind": {"type": "string"}}, "required": ["kind"]}
-        return {"anyOf": [{"type": "string"}, mapping]}
-
-    @staticmethod
-    def read(value: Any) -> PolicyRef:
-        """The reference ``value`` stands for. Raises ValueError for anything but a name or such a mapping."""
-        if isinstance(value, PolicyRef):
-            return value
-        options = dict(value) if isinstance(value, dict) else {"kind": value}
-        kind = options.pop("kind", None)
-        if not isinstance(kind, str) or not kind:
-            raise ValueError("Input should be a policy's name, or a mapping with its name as `kind`")
-        return PolicyRef(kind, options)
-
-    @staticmethod
-    def write(ref: PolicyRef) -> dict[str, Any]:
-        """``ref`` as a file says it in full."""
-        return {"kind": ref.kind, **ref.options}
-
-
 class Spot(Strict):
     """Interruptible capacity: from a trace or from a hazard, one of the two."""
 
@@ -111,8 +81,19 @@ class Spot(Strict):
         LONGEST_NOTICE_S,
         description="warning before an instance is taken: AWS 120, GCP and Azure 30, a crash 0",
     )
-    on_reclaim: Annotated[PolicyRef, _AnyPolicy] = Field(
-        PolicyRef("restart", {}), description="what happens to the requests of an instance that is taken"
+    on_reclaim: Annotated[PolicyRef, Policy(plugins.RECLAIMS)] = Field(
+        "restart",
+        validate_default=True,
+        description="what happens to the requests of an instance that is taken",
+    )
+    num_overprovision: Annotated[int, Field(ge=0)] = Field(
+        0, description="spot replicas beyond `replicas`, against reclaims (SkyServe's name)"
+    )
+    base_ondemand_fallback_replicas: Annotated[int, Field(ge=0)] = Field(
+        0, description="replicas that are always on demand (SkyServe's name)"
+    )
+    dynamic_ondemand_fallback: bool = Field(
+        False, description="on-demand replicas stand in while spot ones are missing (SkyServe's name)"
     )
     price: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | PriceTrace | None = Field(
         None, description="spot price of one accelerator, or a trace of it; null is the catalogue's"

@@ -1,0 +1,82 @@
+"""The pools of a scenario at run time: those that stay as they are, and those that change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmsim import plugins
+from llmsim.files.prices import pool_prices
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.measure.fleet_log import FleetLog
+from llmsim.measure.ledger import Holding
+from llmsim.sim.build import Maker, PoolPlan, options_of
+from llmsim.sim.fleet import Fleet
+from llmsim.sim.moves import Moves
+from llmsim.sim.supply import Supply
+from llmsim.sim.topology import Topology
+from llmsim.workload.availability import availability
+
+
+class Pools:
+    """Deploys every pool of a fleet at 0 s, and keeps the supplies of those that change.
+
+    Attributes:
+        log: What happened to the fleet; None when no pool can change.
+    """
+
+    def __init__(self, loaded: LoadedScenario, plans: Sequence[PoolPlan], fleet: Fleet, maker: Maker) -> None:
+        self._fleet = fleet
+        self._fixed = [plan for plan in plans if plan.pool.is_fixed]
+        changing = [plan for plan in plans if not plan.pool.is_fixed]
+        self.log = FleetLog() if changing else None
+        self._supplies: list[Supply] = []
+        for plan in self._fixed:
+            for _ in range(plan.pool.replicas):
+                maker.make(plan)
+        if self.log is not None:
+            moves = Moves(fleet.clock, Topology(loaded.scenario.topology))
+            seed = loaded.scenario.simulation.seed
+            self._supplies = [_supply(plan, fleet, maker, moves, self.log, seed) for plan in changing]
+            for supply in self._supplies:
+                supply.open()
+            fleet.when_over = self._stop
+
+    def holdings(self) -> list[Holding]:
+        """What was held when, of the whole fleet; empty when nothing could change."""
+        if self.log is None:
+            return []
+        for supply in self._supplies:
+            supply.close()
+        held = [holding for supply in self._supplies for holding in supply.holdings]
+        return held + [_throughout(plan, self._fleet.clock.now) for plan in self._fixed]
+
+    def _stop(self) -> None:
+        """The last request is done: nothing that the fleet could still do matters."""
+        self._fleet.clock.stopped = True
+
+
+def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: FleetLog, seed: int) -> Supply:
+    pool = plan.pool
+    spot = pool.spot
+    if spot is None:
+        return Supply(plan, fleet, maker, moves, log)
+    per_replica = -(-plan.plan.num_devices * pool.data_parallel_size // pool_prices(pool).num_accelerators)
+    there = availability(
+        spot, pool=pool.name, instances=(pool.replicas + spot.num_overprovision) * per_replica, seed=seed
+    )
+    policy = plugins.RECLAIMS.get(spot.on_reclaim.kind)
+    return Supply(plan, fleet, maker, moves, log, there, policy, options_of(policy, spot.on_reclaim))
+
+
+def _throughout(plan: PoolPlan, end_s: float) -> Holding:
+    """A pool that stays as it is, held from 0 s to the end."""
+    devices = plan.plan.num_devices * plan.pool.data_parallel_size * plan.pool.replicas
+    return Holding.of_pool(
+        plan.pool.name,
+        pool_prices(plan.pool),
+        devices,
+        is_spot=False,
+        accelerator=plan.accelerator.name,
+        start_s=0.0,
+        end_s=end_s,
+    )

@@ -1,0 +1,1 @@
+"""What happens to the requests of an instance that is taken away."""
