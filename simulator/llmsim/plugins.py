@@ -59,6 +59,8 @@ RECLAIMS: Registry[Any] = Registry(
         "restart": "llmsim.sim.reclaims.restart:Restart",
         "drain": "llmsim.sim.reclaims.restart:Drain",
         "migrate": "llmsim.sim.reclaims.migrate:Migrate",
+        "reparallelize": "llmsim.sim.reparallel.policies:Reparallelize",
+        "reroute": "llmsim.sim.reparallel.policies:Reroute",
     },
     group="llmsim.reclaims",
 )

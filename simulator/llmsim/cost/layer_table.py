@@ -38,6 +38,10 @@ class TableCost(StageCost):
     of T tokens for B sequences is (T − B) / (prompt length − 1) prompts, the rest decodes. Times do not depend on the
     context, which SpotServe's profiles do not vary.
 
+    Attributes:
+        padded_layers: A number of stages divides it.
+        most_ranks: Largest tensor-parallel degree that is used.
+
     Source of the form, and of how its parts add up: SpotServe (Miao et al. 2024, ASPLOS, arXiv 2311.15566)
     and its artifact; Table 1 of the paper is reproduced to the millisecond.
     """
@@ -68,6 +72,8 @@ class TableCost(StageCost):
     def __init__(self, times: LayerTimes, plan: ParallelPlan, stage: int, prompt_tokens: int) -> None:
         self.spans = (FULL,)
         self.prompt_tokens = prompt_tokens
+        self.padded_layers = times.padded_layers
+        self.most_ranks = times.most_ranks
         ends = (stage == 0) + (stage == plan.num_stages - 1)
         hops = stage < plan.num_stages - 1
         count = -(-times.num_layers // plan.num_stages)

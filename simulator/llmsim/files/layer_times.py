@@ -52,6 +52,7 @@ class LayerTimes(NamedTuple):
     Attributes:
         num_layers: Layers of the model.
         padded_layers: Layers with those that pad the last stage; a number of stages divides it.
+        most_ranks: Largest tensor-parallel degree that is used.
         factor: Whole iteration over the sum of its measured parts.
         prefill_hop_s, decode_hop_s: From one pipeline stage to the next.
         embedding_s: Embedding or output layer of a prefill, by batch.
@@ -60,6 +61,7 @@ class LayerTimes(NamedTuple):
 
     num_layers: int
     padded_layers: int
+    most_ranks: int
     factor: float
     prefill_hop_s: float
     decode_hop_s: float
@@ -116,6 +118,7 @@ def _table(form: _Form) -> LayerTimes:
     return LayerTimes(
         form.layer_num,
         max(form.padded_layer_num, form.layer_num),
+        form.max_tp or max(layers, default=1),
         form.final_fix_factor,
         form.pp_init_comm / 1e3,
         form.pp_incr_comm / 1e3,

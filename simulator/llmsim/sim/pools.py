@@ -12,6 +12,7 @@ from llmsim.measure.ledger import Holding
 from llmsim.sim.build import Maker, PoolPlan, options_of
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.moves import Moves
+from llmsim.sim.reparallel.pool import MeshPool
 from llmsim.sim.supply import Supply
 from llmsim.sim.topology import Topology
 from llmsim.workload.availability import availability
@@ -29,14 +30,13 @@ class Pools:
         self._fixed = [plan for plan in plans if plan.pool.is_fixed]
         changing = [plan for plan in plans if not plan.pool.is_fixed]
         self.log = FleetLog() if changing else None
-        self._supplies: list[Supply] = []
+        self._supplies: list[Supply | MeshPool] = []
         for plan in self._fixed:
             for _ in range(plan.pool.replicas):
                 maker.make(plan)
         if self.log is not None:
             moves = Moves(fleet.clock, Topology(loaded.scenario.topology))
-            seed = loaded.scenario.simulation.seed
-            self._supplies = [_supply(plan, fleet, maker, moves, self.log, seed) for plan in changing]
+            self._supplies = [_supply(loaded, plan, fleet, maker, moves, self.log) for plan in changing]
             for supply in self._supplies:
                 supply.open()
             fleet.when_over = self._stop
@@ -55,8 +55,10 @@ class Pools:
         self._fleet.clock.stopped = True
 
 
-def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: FleetLog, seed: int) -> Supply:
-    pool = plan.pool
+def _supply(
+    loaded: LoadedScenario, plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: FleetLog
+) -> Supply | MeshPool:
+    pool, seed = plan.pool, loaded.scenario.simulation.seed
     spot = pool.spot
     if spot is None:
         return Supply(plan, fleet, maker, moves, log)
@@ -65,7 +67,11 @@ def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: Fleet
         spot, pool=pool.name, instances=(pool.replicas + spot.num_overprovision) * per_replica, seed=seed
     )
     policy = plugins.RECLAIMS.get(spot.on_reclaim.kind)
-    return Supply(plan, fleet, maker, moves, log, there, policy, options_of(policy, spot.on_reclaim))
+    options = options_of(policy, spot.on_reclaim)
+    whole_pool: type[MeshPool] | None = getattr(policy, "whole_pool", None)
+    if whole_pool is not None:
+        return whole_pool(loaded, plan, fleet, maker, moves, log, there, options)
+    return Supply(plan, fleet, maker, moves, log, there, policy, options)
 
 
 def _throughout(plan: PoolPlan, end_s: float) -> Holding:

@@ -16,7 +16,8 @@ class Space:
     """The configurations that are looked at.
 
     Attributes:
-        layers: Layers of the model, with padding; a number of stages divides them.
+        layers: Layers of the model, with padding.
+        is_even: Whether a number of stages has to divide them.
         most_ranks: Largest tensor-parallel degree; degrees are powers of two.
         most_batch: Largest batch.
         least_devices: Fewest devices of a pipeline.
@@ -28,13 +29,15 @@ class Space:
     most_batch: int
     least_devices: int = 1
     batches: bool = False
+    is_even: bool = True
 
     def pipelines(self, num_devices: int) -> Iterator[tuple[int, int]]:
         """(stages, ranks) of every pipeline that ``num_devices`` hold. Pure query."""
         ranks = 1
         while ranks <= min(self.most_ranks, num_devices):
             for stages in range(1, min(self.layers, num_devices // ranks) + 1):
-                if self.layers % stages == 0 and stages * ranks >= self.least_devices:
+                divides = not self.is_even or self.layers % stages == 0
+                if divides and stages * ranks >= self.least_devices:
                     yield stages, ranks
             ranks *= 2
 
