@@ -66,7 +66,7 @@ def scenario(
                 "trace": str(SPOTSERVE / f"trace_{TRACES[trace]}.txt") if trace in TRACES else trace,
                 "notice_s": 30,
                 "price": SPOT_USD / 4,
-                "on_reclaim": {"request_rate": rate} | policy,
+                "on_reclaim": {"request_rate": rate, "estimate": "spotserve"} | policy,
             },
         },
         "engine": {

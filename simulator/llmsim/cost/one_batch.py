@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from llmsim.cost.stage import DecodeLine, StageCost
 
@@ -10,8 +10,8 @@ from llmsim.cost.stage import DecodeLine, StageCost
 class OneBatch(StageCost):
     """All stages of a pipeline as one, each idle while another one works.
 
-    The engine of SpotServe (arXiv 2311.15566, §3.2), whose throughput is D · B / latency: micro-batches that fill
-    the bubbles would make every one of them slower.
+    The engine of SpotServe (arXiv 2311.15566, §3.2), whose throughput is D · B / latency. Prompts of a batch pass in as
+    many micro-batches as make it shortest: m of them take (stages + m − 1) / stages times what one takes in all stages.
     """
 
     def __init__(self, stages: Sequence[StageCost]) -> None:
@@ -20,6 +20,21 @@ class OneBatch(StageCost):
 
     def tokens_s(self, tokens: int, logit_rows: int, sequences: int) -> float:
         """See :class:`StageCost`."""
+        whole_s = self._summed_s(tokens, logit_rows, sequences)
+        if tokens <= sequences or len(self.parts) == 1:
+            return whole_s
+        return min(whole_s, *(seconds for _, seconds in self.in_micro_batches(tokens, sequences)))
+
+    def in_micro_batches(self, tokens: int, sequences: int) -> Iterator[tuple[int, float]]:
+        """(m, seconds) of prompts cut into m equal micro-batches, m a power of two. Pure query."""
+        stages = len(self.parts)
+        m = 1
+        while sequences % m == 0 and tokens % m == 0:
+            one_s = self._summed_s(tokens // m, sequences // m, sequences // m)
+            yield m, one_s * (stages + m - 1) / stages
+            m *= 2
+
+    def _summed_s(self, tokens: int, logit_rows: int, sequences: int) -> float:
         return sum(stage.tokens_s(tokens, logit_rows, sequences) for stage in self.parts)
 
     def chunk_s(self, new_tokens: int, cached: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,11 @@ class MeshOptions(Strict):
         json_schema_extra={"unit": "1/s"},
     )
     most_instances: int | None = Field(None, gt=0, description="most instances held; null is all there are")
+    estimate: Literal["cost_model", "spotserve"] = Field(
+        "cost_model",
+        description="how a plan's latency is judged; spotserve divides a prefill's time by its micro-batches, as the "
+        "formula in its artifact does, and so thinks better of deep pipelines",
+    )
     switch_s: Seconds = Field(
         0.5, description="from stopping a pipeline to starting another one on the same devices, bytes aside"
     )

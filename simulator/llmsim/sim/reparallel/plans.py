@@ -23,13 +23,17 @@ class Plans:
 
     The pool's own plan is the smallest pipeline there may be. A request is of the workload's mean lengths.
 
+    Args:
+        as_published: Estimate a prefill by the formula of SpotServe's artifact, which divides its time by the
+            micro-batches it passes in.
+
     Attributes:
         model: Bytes to hold.
         context_tokens: Tokens of a request at its end.
     """
 
-    def __init__(self, loaded: LoadedScenario, plan: PoolPlan) -> None:
-        self._loaded, self._pool = loaded, plan.pool
+    def __init__(self, loaded: LoadedScenario, plan: PoolPlan, *, as_published: bool = False) -> None:
+        self._loaded, self._pool, self._as_published = loaded, plan.pool, as_published
         self._known: dict[tuple[int, int], PoolPlan | None] = {}
         self._latency_s: dict[tuple[int, int, int], float | None] = {}
         self._demand = demand_of(loaded, plan.pool)
@@ -52,6 +56,7 @@ class Plans:
             most_ranks=getattr(plan.stages[0], "most_ranks", MOST_RANKS),
             most_batch=self.batch,
             least_devices=plan.plan.num_devices,
+            batches=True,
             is_even=hasattr(plan.stages[0], "padded_layers"),
         )
 
@@ -81,7 +86,11 @@ class Plans:
     def _request_s(self, plan: PoolPlan, batch: int) -> float:
         prompt, outputs = round(self._demand.input_tokens), self._demand.output_tokens
         (stage,) = plan.stages
-        prompt_s = stage.tokens_s(batch * prompt, batch, batch) + batch * stage.chunk_s(prompt, 0)
+        assert isinstance(stage, OneBatch)
+        prompt_s = stage.tokens_s(batch * prompt, batch, batch)
+        if self._as_published:
+            prompt_s = min(seconds / m for m, seconds in stage.in_micro_batches(batch * prompt, batch))
+        prompt_s += batch * stage.chunk_s(prompt, 0)
         return prompt_s + outputs * self.decode_s(plan, batch)
 
     def decode_s(self, plan: PoolPlan, batch: int) -> float:

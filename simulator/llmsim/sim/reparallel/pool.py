@@ -91,7 +91,7 @@ class MeshPool:
         self._pool, self._accelerator = plan.pool, plan.accelerator.name
         self._fleet, self._clock, self._maker, self._log = fleet, fleet.clock, maker, log
         self._options, self._tactics = options, options.tactics
-        self._plans = Plans(loaded, plan)
+        self._plans = Plans(loaded, plan, as_published=options.estimate == "spotserve")
         self._prices = pool_prices(plan.pool)
         self._per_instance = self._prices.num_accelerators
         self._rates = rates_of(moves.topology, plan.pool, self._per_instance)
