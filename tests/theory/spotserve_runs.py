@@ -53,6 +53,8 @@ def scenario(
 ) -> dict[str, Any]:
     """The scenario, but for the requests. ``trace`` may be a number of on-demand instances instead."""
     name, profile, _, rate, (tp, pp) = MODELS[model]
+    if policy.get("adapt") is False:  # the artifact's ablation takes no pipeline of fewer than 16
+        tp, pp = 8, 2
     table = {"kind": "table", "path": str(SPOTSERVE / f"t4x4_profile_{profile}.json")}
     return {
         "model": name,

@@ -35,9 +35,14 @@ class MeshOptions(Strict):
     )
 
     @property
+    def fixed_for(self) -> int | None:
+        """Instances that a plan which does not adapt is chosen for; None: those of the start."""
+        return None
+
+    @property
     def tactics(self) -> Tactics:
         """What the options come to."""
-        raise NotImplementedError
+        return Tactics()
 
 
 class ReparallelizeOptions(MeshOptions):
@@ -79,6 +84,11 @@ class RerouteOptions(MeshOptions):
     plan_for: int | None = Field(
         None, gt=0, description="instances that the fixed plan is chosen for; null is those of the start"
     )
+
+    @property
+    def fixed_for(self) -> int | None:
+        """See :class:`MeshOptions`."""
+        return self.plan_for
 
     @property
     def tactics(self) -> Tactics:

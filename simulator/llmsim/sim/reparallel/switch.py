@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 from llmsim.sim.reparallel.mapping import map_devices
-from llmsim.sim.reparallel.mesh import Configuration, Device, ModelBytes, Position, Share, share
+from llmsim.sim.reparallel.mesh import Configuration, Device, ModelBytes, Position, Share, overlap, share
 from llmsim.sim.reparallel.migration import Move, Rates, arrivals_s, layer_order, moves
 
 
@@ -66,11 +67,13 @@ class Arrival:
         devices: Who takes which position in it.
         context: The old pipeline whose requests it goes on with; None without one.
         ready_s: When its bytes are there, from the start of the migration.
+        has_kv: Whether all KV of its context is among them, or stays in place.
     """
 
     devices: Mapping[Device, Position]
     context: int | None
     ready_s: float
+    has_kv: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,20 +140,40 @@ def plan_switch(
     able = held.keys() if senders is None else set(senders) | set(mapped)
     sources = {d: s for d, s in held.items() if d in able} if tactics.from_peers else {}
     plan = moves(sources, wanted, model, tokens)
-    order = layer_order(plan, held, model, buffer_bytes)
-    done = arrivals_s(plan, order, rates)
+    cut_off = _cut_off(plan, sources, wanted, model, tokens)
+    plan = [move for move in plan if not (move.kv and wanted[move.target].context in cut_off)]
+    done = arrivals_s(plan, layer_order(plan, held, model, buffer_bytes), rates)
     last_s = max(done.values(), default=0.0)
     arrivals = []
     for index in range(new.pipelines):
         devices = {d: p._replace(pipeline=0) for d, p in mapped.items() if p.pipeline == index}
-        reached_s = decode_s / new.stages
         own_s = max(
-            (s - devices[d].stage * reached_s for (d, _), s in done.items() if d in devices), default=0.0
+            (s - devices[d].stage * decode_s / new.stages for (d, _), s in done.items() if d in devices),
+            default=0.0,
         )
-        arrivals.append(
-            Arrival(devices, contexts.get(index), max(0.0, own_s) if tactics.progressive else last_s)
-        )
+        ready_s = max(0.0, own_s) if tactics.progressive else last_s
+        context = contexts.get(index)
+        arrivals.append(Arrival(devices, context, ready_s, has_kv=context not in cut_off))
     return Switch(stay, arrivals, plan)
+
+
+def _cut_off(
+    plan: Sequence[Move],
+    held: Mapping[Device, Share],
+    wanted: Mapping[Device, Share],
+    model: ModelBytes,
+    tokens: Mapping[int, int],
+) -> set[int]:
+    """Contexts that part of the KV is nowhere of any more: they are of no use."""
+    found: dict[int, float] = defaultdict(float)
+    for device, part in wanted.items():
+        if part.context is not None:
+            found[part.context] += sum(m.num_bytes for m in plan if m.kv and m.target == device)
+            if device in held and held[device].context == part.context:
+                layers, common = overlap(held[device], part)
+                found[part.context] += common * len(layers) * tokens[part.context] * model.kv_token
+    whole = len(model.layers) * model.kv_token
+    return {context for context, size in found.items() if size < tokens[context] * whole * (1 - 1e-9)}
 
 
 def _same_shape(pipeline: Pipeline, config: Configuration) -> bool:
