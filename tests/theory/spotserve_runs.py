@@ -111,7 +111,7 @@ def run(
         rows = [f"{time_s},512,128" for time_s in times if time_s < until_s]
         (path / "requests.csv").write_text("\n".join(["arrival_s,input_tokens,output_tokens", *rows]) + "\n")
         if trace not in TRACES:
-            (path / "fixed.csv").write_text(f"t_s,instances\n0,{trace.split()[0]}\n")
+            (path / "fixed.csv").write_text(f"t_s,instances\n0,{trace.partition(' ')[0]}\n")
         where = trace if trace in TRACES else str(path / "fixed.csv")
         content = scenario(model, where, POLICIES[policy] | json.loads(changes), cost)
         content["workload"] = {"trace": str(path / "requests.csv")}
