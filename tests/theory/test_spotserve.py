@@ -64,6 +64,24 @@ def test_30b_the_fixed_plan_takes_eight_instances() -> None:
     assert any(time_s > 200 and not count for time_s, count in serving)
 
 
+def test_30b_bytes_are_there_just_before_their_senders_go() -> None:
+    """Within 30 s of notice: pipelines stop as late as they can, and begin again before the instances are taken."""
+    seen = 0
+    for trace in TRACES:
+        record = run("30B", trace, "spotserve")
+        events = record.fleet.events if record.fleet else []
+        notices_s = {event.time_s for event in events if event.kind == "notice"}
+        for event in events:
+            noticed_s = max((at_s for at_s in notices_s if at_s <= event.time_s < at_s + 30), default=None)
+            if event.kind == "migrated" and event.requests and noticed_s is not None:
+                begun_s = [other.time_s for other in events if other.kind == "serving"]
+                assert event.time_s > noticed_s + 15
+                assert min(at_s for at_s in begun_s if at_s > event.time_s) <= noticed_s + 30
+                assert event.moved_tokens > 0 == event.lost_tokens
+                seen += 1
+    assert seen > 2
+
+
 @pytest.mark.parametrize(
     ("policy", "average_s", "p99"), [("reparallelization", 27.068, 56.284), ("spotserve", 23.315, 37.083)]
 )

@@ -8,12 +8,13 @@ import pytest
 
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.cost.one_batch import OneBatch
-from llmsim.errors import UserError
+from llmsim.errors import ScenarioError, UserError
 from llmsim.files.scenario_file import load_scenario
 from llmsim.sim.reparallel.mesh import Configuration, Device, ModelBytes, Position
 from llmsim.sim.reparallel.migration import Rates
 from llmsim.sim.reparallel.rates import rates_of
 from llmsim.sim.reparallel.switch import Pipeline, Switch, Tactics, plan_switch
+from llmsim.sim.run import simulate
 from llmsim.sim.topology import Topology
 from llmsim.spec.serving import Pool
 from llmsim.spec.topology import Topology as TopologySpec
@@ -136,6 +137,15 @@ def test_what_is_wrong_is_named(tmp_path: Path, policy: str, message: str) -> No
     (tmp_path / "run.yaml").write_text(SCENARIO.format(policy=policy))
     with pytest.raises(UserError, match=message):
         load_scenario(tmp_path / "run.yaml")
+
+
+def test_capacity_that_never_holds_a_pipeline_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "spot.csv").write_text("t_s,instances\n0,1\n60,0\n120,1\n")
+    policy = "{kind: reparallelize, request_rate: 1}"
+    text = SCENARIO.format(policy=policy).replace("tensor_parallel_size: 4", "tensor_parallel_size: 8")
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ScenarioError, match=r"never holds more than 1 instances .4 devices.*8 at least"):
+        simulate(load_scenario(tmp_path / "run.yaml"))
 
 
 def test_positions_run_rank_by_rank() -> None:

@@ -14,7 +14,6 @@ from llmsim.sim.build import Maker, PoolPlan
 from llmsim.sim.clock import COMPLETION
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.moves import Moves
-from llmsim.sim.reparallel.choose import Choice, choose
 from llmsim.sim.reparallel.held import HeldInstances
 from llmsim.sim.reparallel.mesh import Configuration, Device
 from llmsim.sim.reparallel.migration import latest_stop_s
@@ -23,6 +22,7 @@ from llmsim.sim.reparallel.plans import Plans
 from llmsim.sim.reparallel.rates import rates_of
 from llmsim.sim.reparallel.running import Hit, Running
 from llmsim.sim.reparallel.switch import Arrival, Pipeline, Switch, plan_switch
+from llmsim.sim.reparallel.wanted import Wanted
 from llmsim.sim.routers.central_queue import CentralQueue
 from llmsim.workload.availability import Availability
 
@@ -51,7 +51,6 @@ class MeshPool:
         self._plans = Plans(loaded, plan, as_published=options.estimate == "spotserve")
         self._running: dict[int, Running] = {}
         self._next = self._review = 0
-        self._fixed: tuple[int, int] | None = None
         self._will_look = False
         self._busy_until_s = 0.0
         self._held = HeldInstances(
@@ -64,6 +63,8 @@ class MeshPool:
             lost=self._lost,
         )
         self._rates = rates_of(moves.topology, plan.pool, self._held.per_instance)
+        self._wishes = Wanted(self._plans, options, self._held.per_instance)
+        self._wishes.refuse_too_little(self._name, min(there.most, options.most_instances or there.most))
 
     @property
     def holdings(self) -> list[Holding]:
@@ -112,22 +113,7 @@ class MeshPool:
 
     def _wanted(self) -> Configuration | None:
         """The configuration for the instances there are; None where no pipeline fits."""
-        devices = len(self._held.usable())
-        if self._tactics.adapts:
-            choice = self._choice(devices)
-            return choice.config if choice else None
-        if self._fixed is None:
-            instances = self._options.fixed_for
-            choice = self._choice(instances * self._held.per_instance if instances else devices)
-            if choice is None:
-                return None
-            self._fixed = choice.config.stages, choice.config.ranks
-        stages, ranks = self._fixed
-        pipelines = devices // (stages * ranks)
-        return Configuration(pipelines, stages, ranks, self._plans.batch) if pipelines else None
-
-    def _choice(self, devices: int) -> Choice | None:
-        return choose(devices, self._options.request_rate, self._plans.space, self._plans.latency_s)
+        return self._wishes.config(len(self._held.usable()))
 
     def _stands(self, config: Configuration | None) -> bool:
         """Whether the pipelines are as ``config`` wants them, on instances that stay."""
