@@ -48,16 +48,21 @@ expect of an accelerator that has a datasheet and no timings. An all-reduce runs
 carried over between NVLink nodes only; of PCIe nodes those here differ too much to stand for each other."""
 
 BY_OTHERS = """\
-Measured by other people, with other libraries and tools; no curve was fitted to them. Part of these errors is the
-difference between laboratories: two tables of the same A100 disagree by 14% on large weights. The largest
+Measured by other people, with other libraries and tools; the curves named were not fitted to them. Part of these
+errors is the difference between laboratories: two tables of the same A100 disagree by 14% on large weights. The largest
 misses have a reason. H20 and H800 ran DeepGEMM; and an H20, whose arithmetic is cut but not its power, comes near its
-fp8 peak, where the Hopper class, held back by power, reaches little over half. FlashInfer's per-tensor fp8 experts
-take three to four times as long as the block-quantized ones of Triton that the curve is of: a server that runs them is
-predicted too fast."""
+fp8 peak, where the Hopper class, held back by power, reaches little over half: so an H20 has a fit of its own, and its
+row here says what the class would have made of it. FlashInfer's per-tensor fp8 experts took three to four times as long
+as the block-quantized ones of Triton that the curve is of. They read weights at 0.6 TB/s on H100 and H200 alike, an
+eighth to a fifth of the bandwidth, where the same library reaches 88% of it on an RTX PRO 6000: no property of the
+hardware, perhaps of a kernel timed before its tuning. No curve is made of what nobody can explain; if servers are as
+slow, they are predicted too fast."""
 
 NOT_MODELLED = """\
 - Not validated for want of runs: SGLang, vLLM before 0.8, and every accelerator but the H100 and one RTX PRO 6000.
   Their host times are priors and their intervals are wider; a report says which it rests on.
+- Products with 4-bit weights: none was timed. They take the 16-bit curve's shares in tiles of 16 to 64 rows, which
+  meets the one table at hand (TinyChat's Llama-2-7B on RTX 4090: 5.3 ms of 5.28) and no other.
 - The spread of iteration times around their mean: garbage collection, clocks that fall as a card warms up,
   neighbours on the host. Tails of a real server are longer than simulated ones.
 - The network between client and server, and the client's own delays.

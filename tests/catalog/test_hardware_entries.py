@@ -39,7 +39,7 @@ FASTEST_BYTES_PER_S = {
     "ddr5": 12 * 64 * 8.8e9 / 8,
 }
 
-HALVED_ACCUMULATION = {"rtx-3090", "rtx-4090", "rtx-5090"}
+HALVED_ACCUMULATION = {"rtx-3090", "rtx-4090", "rtx-4090-d", "rtx-5090"}
 """GeForce cards multiply 16-bit floats at half rate when they sum in fp32, and int8 at full rate."""
 
 

@@ -29,7 +29,9 @@ REQUIRED = """
     gemma-3-27b phi-2 phi-3.5-mini phi-4 opt-6.7b opt-13b opt-30b opt-66b opt-175b gpt-2 gpt-neox-20b
     gpt-20b gpt-3-175b llama-30b falcon-7b falcon-40b falcon-180b bloom-176b starcoder2-15b
     codellama-34b yi-34b gpt-oss-20b gpt-oss-120b deepseek-v2-lite deepseek-v3 deepseek-r1 kimi-k2 glm-5
-    minimax-m2.5 nemotron-h-56b nemotron-3-nano-30b-a3b jamba-v0.1 mamba-2.8b rwkv-5-world-3b
+    minimax-m2 minimax-m2.5 glm-4.5 glm-4.5-air glm-4.6 qwen3-coder-480b-a35b qwen3-next-80b-a3b qwen1.5-14b
+    mistral-small-3.1-24b deepseek-v2-236b dbrx-132b grok-1-314b qwen2-57b-a14b command-r-plus-104b
+    nemotron-h-56b nemotron-3-nano-30b-a3b jamba-v0.1 mamba-2.8b rwkv-5-world-3b
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmsim.cost.describe import roofline_report
+from llmsim.cost.engines import engine_profile
 from llmsim.cost.plan import Formats, bytes_per_element, compute_dtype, split_layers, stage_layer_counts
 from llmsim.cost.products import wave_rows
 from llmsim.cost.roofline import RooflineOptions, RooflineStage, build_stages
@@ -165,7 +166,8 @@ def test_latents_are_replicated_over_tensor_parallel_ranks() -> None:
 
 def test_host_time_is_charged_to_the_first_stage_only() -> None:
     """F7 with a pipeline: one host, one charge."""
-    stages = build_stages(make_model(), accelerator("h100-sxm"), pipeline_parallel_size=3)
+    settings = {"pipeline_parallel_size": 3, "profile": engine_profile("vllm")}
+    stages = build_stages(make_model(), accelerator("h100-sxm"), **settings)  # type: ignore[arg-type]
 
     assert [stage.bound_seconds(1, 1, 1)["host"] > 0 for stage in stages] == [True, False, False]
 
@@ -216,7 +218,7 @@ def test_no_logits_cost_nothing() -> None:
 def test_user_numbers_override_the_file_and_are_named() -> None:
     """Options replace the fitted curve, and the assumptions say so."""
     options = RooflineOptions(gemm_memory=0.5, host_iteration_s=0.0, host_sequence_s=0.0)
-    stage = make_stage(options=options)
+    stage = make_stage(options=options, profile=engine_profile("vllm"))
 
     assert 0 == stage.bound_seconds(4, 4, 4)["host"]
     assert "set by the user: gemm_memory, host_iteration_s, host_sequence_s" in stage.provenance

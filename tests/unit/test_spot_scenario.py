@@ -10,8 +10,7 @@ import pytest
 from llmsim.errors import ScenarioError, UserError
 from llmsim.files.prices import pool_prices, require_prices
 from llmsim.files.scenario_file import load_scenario, resolved_yaml, scenario_sha256
-from llmsim.measure.records import StepLog
-from llmsim.sim.build import build_fleet
+from llmsim.sim.run import simulate
 from llmsim.spec.serving import PolicyRef, Pool
 
 TRACE = "t_s,instances\n0,2\n60,1\n"
@@ -56,12 +55,10 @@ def test_an_instance_gives_accelerator_and_price(tmp_path: Path) -> None:
 def test_a_quarter_of_an_instance_costs_all_of_it(tmp_path: Path) -> None:
     """One replica on one T4 of four pays for four; four of them pay a quarter each."""
     for replicas, usd in ((1, 3.912), (4, 3.912 / 4), (5, 2 * 3.912 / 5)):
-        loaded = load_scenario(
-            scenario(tmp_path, "tensor_parallel_size: 4", f"replicas: {replicas}"),
-            ["engine.num_kv_tokens=999"],
-        )
-        parts = build_fleet(loaded, StepLog())
-        assert [pytest.approx(usd)] * replicas == [record.usd_per_hour for record in parts.records]
+        spot = "  spot:\n    trace: capacity.csv\n    notice_s: 30s\n"
+        changes = ["engine.num_kv_tokens=999", "fleet.tensor_parallel_size=1"]
+        loaded = load_scenario(scenario(tmp_path, spot, f"  replicas: {replicas}\n"), changes)
+        assert [pytest.approx(usd)] * replicas == [each.usd_per_hour for each in simulate(loaded).replicas]
 
 
 def test_paths_are_the_scenarios_own(tmp_path: Path) -> None:
@@ -96,7 +93,7 @@ def test_a_price_trace_is_of_the_instance(tmp_path: Path) -> None:
     ("written", "ref"),
     [
         ("drain", PolicyRef("drain", {})),
-        ("{kind: migrate, layers: 4}", PolicyRef("migrate", {"layers": 4})),
+        ("{kind: migrate, margin: 0.5}", PolicyRef("migrate", {"margin": 0.5})),
     ],
 )
 def test_on_reclaim_is_a_name_or_a_mapping(tmp_path: Path, written: str, ref: PolicyRef) -> None:

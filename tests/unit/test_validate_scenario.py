@@ -10,6 +10,8 @@ from llmsim.calibrate.runs_workload import NotExpressible
 from llmsim.calibrate.validate import validate_run
 from llmsim.workload.stream import open_stream
 
+MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+
 
 def run_of(texts=None, metrics=None, **numbers):
     base = {
@@ -106,7 +108,7 @@ def test_a_quantised_checkpoint_is_its_base_model_in_that_format():
     ("texts", "numbers", "words"),
     [
         ({"gpu": "abacus"}, {}, "unknown accelerator"),
-        ({"gpu": "H200-NVL"}, {}, "unknown accelerator 'H200-NVL'"),
+        ({"gpu": "H100-NVX"}, {}, "unknown accelerator 'H100-NVX'"),
         ({"gpu": ""}, {}, "the row names no gpu; give it with --set gpu=NAME"),
         ({"arrival": "posion"}, {}, "arrival 'posion'; should be closed, burst, poisson"),
         ({"model": "nobody/knows-1b"}, {}, "unknown model"),
@@ -119,13 +121,66 @@ def test_a_quantised_checkpoint_is_its_base_model_in_that_format():
         ({}, {"tensor_parallel": 3.0}, "tensor_parallel_size: 3 does not divide the 32 attention heads"),
         ({}, {"input_mean": 2e5}, "input_tokens: 200000 leaves no room for output"),
         ({}, {"num_gpus": 3.0, "tensor_parallel": 2.0, "data_parallel": 1.0}, "3 GPUs"),
-        ({}, {"expert_parallel": 8.0}, "expert parallelism"),
+        ({}, {"expert_parallel": 8.0}, "expert parallelism of 8, but llama-3.1-8b is dense"),
+        (
+            {"model": MIXTRAL},
+            {"expert_parallel": 6.0, "tensor_parallel": 4.0},
+            "6 over 4 tensor-parallel ranks",
+        ),
+        ({}, {"num_gpus": 3.0, "tensor_parallel": 2.0}, "3 GPUs are no whole number of copies"),
+        ({}, {"tensor_parallel": 12.0}, "12 does not divide"),
         ({"output_dist": "zipf"}, {}, "lengths 'zipf'"),
     ],
 )
 def test_what_cannot_be_said_has_a_reason(texts, numbers, words):
     with pytest.raises(NotExpressible, match=words):
         express(run_of(texts, **numbers))
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "degrees", "pool", "router"),
+    [
+        # TP, PP, EP, DP, GPUs (0: an empty cell); replicas, TP, DP ranks that share experts, whole experts
+        ("llama-3.1-8b", "vllm", (2, 1, 1, 4, 8), (4, 2, 1, False), "round_robin"),
+        ("llama-3.1-8b", "vllm", (2, 1, 0, 0, 8), (4, 2, 1, False), "round_robin"),
+        ("llama-3.1-8b", "vllm", (2, 0, 0, 0, 0), (1, 2, 1, False), "least_requests"),
+        (MIXTRAL, "vllm", (1, 1, 8, 8, 8), (1, 1, 8, True), "least_requests"),
+        (MIXTRAL, "vllm", (2, 1, 8, 0, 8), (1, 2, 4, True), "least_requests"),
+        (MIXTRAL, "vllm", (1, 1, 0, 4, 4), (1, 1, 4, True), "least_requests"),
+        (MIXTRAL, "vllm", (4, 1, 4, 2, 8), (2, 4, 1, True), "round_robin"),
+        (MIXTRAL, "vllm", (4, 1, 0, 0, 8), (2, 4, 1, False), "round_robin"),
+        (MIXTRAL, "sglang", (8, 1, 8, 8, 8), (1, 1, 8, True), "round_robin"),
+        (MIXTRAL, "tensorrt-llm", (8, 1, 2, 0, 8), (1, 8, 1, False), "least_requests"),
+    ],
+)
+def test_data_and_expert_parallelism_become_ranks_or_copies(model, engine, degrees, pool, router):
+    """Every device is used once, whoever counts them: vLLM's DP multiplies TP, SGLang's divides it."""
+    columns = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel", "num_gpus")
+    cells = {name: float(value) for name, value in zip(columns, degrees, strict=True) if value}
+    scenario = scenario_of({"model": model, "engine": engine, "engine_version": ""}, **cells)
+    fleet = scenario.fleet[0]
+
+    assert router == scenario.router.kind
+    assert pool == (
+        fleet.replicas,
+        fleet.tensor_parallel_size,
+        fleet.data_parallel_size,
+        fleet.enable_expert_parallel,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "degrees"),
+    [
+        ("Meta-Llama-3.1-405B", {"tensor_parallel": 16.0}),
+        (MIXTRAL, {"data_parallel": 4.0, "expert_parallel": 4.0}),
+    ],
+)
+def test_groups_over_nodes_and_ranks_that_share_experts_are_simulated(model, degrees):
+    """Sixteen H100s are two nodes; four ranks deal each other tokens."""
+    found = validate_run(run_of({"model": model}, {"tpot_ms_mean": 30.0}, num_requests=8.0, **degrees))
+
+    assert "simulated" == found.status, found.reason
 
 
 @pytest.mark.parametrize(

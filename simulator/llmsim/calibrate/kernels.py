@@ -19,11 +19,12 @@ from llmsim.calibrate.kernels_build import (
     build,
     curve_section,
     scaled,
+    unthrottled,
     widened,
 )
 from llmsim.calibrate.kernels_classes import (
-    HOST,
     KINDS,
+    LAUNCH,
     PCIE,
     READ_ON,
     STREAMS,
@@ -46,11 +47,8 @@ from llmsim.spec.hardware import Accelerator
 
 __all__ = ["KernelRow", "efficiency_text", "fit_accelerator", "fit_all", "kernel_report"]
 
-COMMON = {
-    "launch": {"eager_s": EAGER_S, "graph_tokens": GRAPH_TOKENS},
-    "host": {"iteration_s": 8e-4, "sequence_s": 1.5e-5},
-}
-"""What no kernel timing tells: launches, and host time where no engine is named."""
+COMMON = {"launch": {"eager_s": EAGER_S, "graph_tokens": GRAPH_TOKENS}}
+"""What no kernel timing tells."""
 
 
 def fit_accelerator(
@@ -90,7 +88,7 @@ def fit_accelerator(
         exclude={"name", "accelerators", "default_for", "fits", "sources", "provenance", "date"},
         exclude_none=True,
     )
-    borrowed = sorted(set(lent) - set(sections) - {"gemm", "launch", "host"})
+    borrowed = sorted(set(lent) - set(sections) - {"gemm", "launch"})
     borrowed += [f"gemm {dtype}" for dtype in lent["gemm"] if dtype not in sections.get("gemm", {})]
     for key in ("gemm", "experts"):
         sections[key] = {**lent[key], **sections.get(key, {})}
@@ -135,7 +133,7 @@ def _kind(kind: Kind, folder: Path, shared: Section, transfer: Mapping[bool, flo
     sections = {name: widened(section, adds[name]) for name, section in sections.items()}
     names = ", ".join(item.device.name for item in group)
     sources = [f"kernel timings of {names} fitted together; spread widened by {adds['gemm']:g}"]
-    sources += [text for text in (kind.why, STREAMS, HOST) if text]
+    sources += [text for text in (kind.why, STREAMS, LAUNCH) if text]
     return {
         "name": f"class-{kind.name}", "date": READ_ON, "accelerators": [], "default_for": list(kind.families),
         **sections, **COMMON, "sources": sources, "fits": [],
@@ -154,12 +152,16 @@ def _timed(timed: Timed, folder: Path, shared: Section, parent: Mapping[str, Any
     sections, lines = build(members([timed.gpu], tables), curves_of(folder, (timed.gpu,)))
     lent = [key for key in ("experts", "all_reduce") if key not in sections]
     lent += [f"gemm {dtype}" for dtype in parent["gemm"] if dtype not in sections["gemm"]]
-    sections["gemm"] = {**parent["gemm"], **sections["gemm"]}
+    products = parent["gemm"]
+    if timed.keeps_clocks:
+        products = {dtype: unthrottled(curve) for dtype, curve in products.items()}
+    sections["gemm"] = {**products, **sections["gemm"]}
     for key in ("experts", "all_reduce"):
         sections.setdefault(key, parent[key])
     sections |= {key: shared[key] for key in ("elementwise", "sampler")}
-    sources = [timed.source, *([f"{', '.join(lent)}: {parent['name']}, not timed here"] if lent else [])]
+    words = "not timed here" + (", its products at the clocks of short bursts" if timed.keeps_clocks else "")
+    sources = [timed.source, *([f"{', '.join(lent)}: {parent['name']}, {words}"] if lent else [])]
     return {
         "name": timed.name, "date": READ_ON, "accelerators": list(timed.accelerators), "default_for": [],
-        **sections, **COMMON, "sources": [*sources, STREAMS, HOST], "fits": lines,
+        **sections, **COMMON, "sources": [*sources, STREAMS, LAUNCH], "fits": lines,
     }  # fmt: skip

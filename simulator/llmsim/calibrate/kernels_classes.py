@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from llmsim.calibrate.kernels_fit import Curves, Member, fit_all_reduce, fit_curves
+from llmsim.calibrate.kernels_infersim import with_infersim
 from llmsim.calibrate.kernels_tables import Tables, read_tables
 from llmsim.files.catalog import accelerator
 
@@ -21,10 +22,11 @@ AICONFIGURATOR = (
 SERVING_SIM = (
     "casys-kaist/LLMServingSim@5daddb21 profiler/perf (MIT): Llama-3.1-8B layers, vLLM 0.19.0, {gpu}"
 )
-HOST = (
-    "host: BLIS vLLM 0.15 server runs on H100 (inference-sim/training), iteration time left over after the"
-    " kernels; launches: vLLM's graphs up to 512 tokens, about 5 us a launch in PyTorch"
+INFERSIM = (
+    "alibaba/InferSim@f2293dab bench_data (Apache-2.0): DeepGEMM fp8 products, FlashAttention 3 and FlashInfer"
+    " attention, H20"
 )
+LAUNCH = "launches: vLLM's graphs up to 512 tokens, about 5 us a launch in PyTorch"
 STREAMS = "elementwise and sampler: " + SERVING_SIM.format(gpu="RTX 4090 and RTX PRO 6000")
 MAMF = "stas00/ml-engineering@744d01e1 (CC-BY-SA-4.0), best matrix product found: "
 
@@ -37,12 +39,15 @@ class Timed:
         gpu: Its name in the tables.
         accelerators: Catalogue entries of the same chip; the first is the one that was timed.
         parent: The class that lends it what was not timed.
+        keeps_clocks: Whether its clocks never fall under load: its peak was cut, its power was not. Products
+            that were not timed then keep up what the class reaches in short bursts.
     """
 
     gpu: str
     accelerators: tuple[str, ...]
     parent: str
     source: str
+    keeps_clocks: bool = False
 
     @property
     def name(self) -> str:
@@ -77,6 +82,7 @@ TIMED = (
         AICONFIGURATOR.format(version="0.24.0", gpu="RTX-PRO-6000-Blackwell-Server"),
     ),
     Timed("RTX4090", ("rtx-4090",), "ada", SERVING_SIM.format(gpu="RTX 4090")),
+    Timed("H20", ("h20", "h20-3e"), "hopper", INFERSIM, keeps_clocks=True),
 )
 
 PCIE = ("L40S", "RTX-PRO-6000-Blackwell-Server")
@@ -197,7 +203,7 @@ def curves_of(folder: Path, gpus: tuple[str, ...], only: bool | None = None) -> 
 def member(gpu: str, tables: Tables) -> Member:
     """A timed accelerator with its datasheet. Pure query."""
     name = next(timed.name for timed in TIMED if timed.gpu == gpu)
-    return Member(gpu, accelerator(name), tables)
+    return Member(gpu, accelerator(name), with_infersim(tables, gpu))
 
 
 def members(gpus: Sequence[str], tables: Tables) -> list[Member]:

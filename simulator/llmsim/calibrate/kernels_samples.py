@@ -39,7 +39,7 @@ LLAMA_8B_PRODUCTS = {
 }
 """Llama-3.1-8B: layer to output and input width (op_llmservingsim)."""
 
-LEFT_OUT_SHARE, TINY_BYTES, CACHE_FACTOR = 0.2, 2e6, 1.5
+LEFT_OUT_SHARE, TINY_BYTES, CACHE_FACTOR, MEMORY_BOUND_SHARE = 0.2, 2e6, 1.5, 0.5
 
 
 def rows_of(tables: Tables, table: str, gpu: str, **wanted: str) -> list[Row]:
@@ -133,7 +133,8 @@ def prefill_samples(tables: Tables, gpu: str, device: Accelerator) -> Samples:
 def decode_samples(tables: Tables, gpu: str, device: Accelerator, kv_dtype: str = "bf16") -> Samples:
     """One new token for each of ``batch`` sequences after ``kv_len`` cached ones.
 
-    Left out is what L2 held: between 2 MB, where only the kernel's start counts, and 1.5 times L2.
+    Left out is what L2 held: between 2 MB, where only the kernel's start counts, and 1.5 times L2; and
+    groups of so many query heads that their arithmetic takes half as long as the KV (an H20's from 32 on).
     """
     table = "op_attn_decode"
     rows = _in_format(tables, table, gpu, "kv_dtype", kv_dtype)
@@ -155,7 +156,10 @@ def decode_samples(tables: Tables, gpu: str, device: Accelerator, kv_dtype: str 
     each = 1.0 if kv_dtype == "fp8" else 2.0
     samples = _attention(numbers, seconds, device, each, ("n_q_heads", "n_kv_heads", "batch"))
     read = numbers["kv_len"] * numbers["batch"] * numbers["n_kv_heads"] * numbers["head_dim"] * 2 * each
-    return samples.keep((read < TINY_BYTES) | (read > CACHE_FACTOR * (device.l2_bytes or 0.0)))
+    streamed = (read < TINY_BYTES) | (read > CACHE_FACTOR * (device.l2_bytes or 0.0))
+    ridge = (peak_of(device, "bf16") or np.inf) / device.memory_bytes_per_s
+    flops_per_byte = 2 * numbers["n_q_heads"] / (numbers["n_kv_heads"] * each)
+    return samples.keep(streamed & (flops_per_byte <= MEMORY_BOUND_SHARE * ridge))
 
 
 def _llama_8b_heads(rows: int) -> dict[str, Array]:

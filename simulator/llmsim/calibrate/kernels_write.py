@@ -12,7 +12,7 @@ HEAD = (
 
 ORDER = (
     "name", "date", "accelerators", "default_for", "gemm", "experts", "prefill", "decode", "decode_fp8",
-    "elementwise", "sampler", "all_reduce", "all_reduce_pcie", "launch", "host", "sources", "fits",
+    "elementwise", "sampler", "all_reduce", "all_reduce_pcie", "launch", "sources", "fits",
 )  # fmt: skip
 
 

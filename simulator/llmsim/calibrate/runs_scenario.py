@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmsim.calibrate.runs import MeasuredRun
+from llmsim.calibrate.runs_fleet import fleet_of, router_of
 from llmsim.calibrate.runs_workload import NotExpressible, workload_of
 from llmsim.cost.engines import DefaultLimits, EngineProfile, engine_name, engine_profile
 from llmsim.errors import CatalogError
@@ -70,14 +71,14 @@ def express(run: MeasuredRun) -> Expressed:
     model = _known(lambda: model_of(run.text("model")), hint="--set model=NAME, or the path of a config.json")
     version = run.text("engine_version") or None
     profile = _known(lambda: engine_profile(run.text("engine"), version))
-    fleet = _fleet(run, accelerator, model, assumed)
+    fleet = fleet_of(run, accelerator, model, assumed)
     data = {
         "name": re.sub(r"[^\w.+-]+", "-", run.id)[:80] or "run",
         "model": model.name,
         "fleet": fleet,
         "engine": _engine(run, accelerator, model, profile, assumed),
         "workload": workload_of(run, assumed),
-        "router": "least_requests",
+        "router": router_of(fleet, profile.engine),
     }
     try:
         scenario = Scenario.model_validate(data)
@@ -139,32 +140,6 @@ def model_of(name: str) -> ModelShape:
                 break
             base = shorter
     return catalog.model(name)  # fails with the name as it was given
-
-
-def _fleet(
-    run: MeasuredRun, accelerator: Accelerator, model: ModelShape, assumed: list[str]
-) -> dict[str, Any]:
-    tensor, pipeline = run.count("tensor_parallel") or 1, run.count("pipeline_parallel") or 1
-    expert, copies = run.count("expert_parallel") or 1, run.count("data_parallel")
-    devices = run.count("num_gpus")
-    if copies is None:
-        copies = max(1, (devices or 0) // (tensor * pipeline)) if expert == 1 else 1
-    if expert > 1:
-        if expert != tensor or copies > 1:
-            raise NotExpressible(f"expert parallelism of {expert} over {copies} data-parallel ranks")
-        assumed.append("expert parallelism priced as tensor parallelism of the experts")
-    if copies > 1 and any(group.ffn.kind == "moe" for group in model.layers):
-        raise NotExpressible(f"{copies} data-parallel ranks that share experts")
-    if devices is not None and devices != tensor * pipeline * copies:
-        raise NotExpressible(
-            f"{devices} GPUs, but tensor x pipeline x data parallel is {tensor * pipeline * copies}"
-        )
-    return {
-        "accelerator": accelerator.name,
-        "replicas": copies,
-        "tensor_parallel_size": tensor,
-        "pipeline_parallel_size": pipeline,
-    }
 
 
 def _engine(

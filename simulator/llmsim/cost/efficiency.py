@@ -114,13 +114,6 @@ class LaunchCost(Strict):
     graph_tokens: int = Field(ge=0, description="largest batch that graphs are captured for, tokens")
 
 
-class HostCost(Strict):
-    """Host work between two iterations that the device waits for (F7)."""
-
-    iteration_s: float = Field(ge=0)
-    sequence_s: float = Field(ge=0)
-
-
 class Fit(Strict):
     """How well one curve meets its measurements."""
 
@@ -148,7 +141,6 @@ class Efficiency(Strict):
     all_reduce: dict[str, AllReduceEfficiency]
     all_reduce_pcie: dict[str, AllReduceEfficiency] | None = None
     launch: LaunchCost
-    host: HostCost
     sources: list[str]
     fits: list[Fit] = Field(default_factory=list)
     provenance: str = ""

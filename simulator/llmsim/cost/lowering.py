@@ -15,13 +15,25 @@ from llmsim.spec.hardware import Accelerator
 from llmsim.spec.mixer import share
 from llmsim.spec.model import Gemm, ModelShape, MoEFFN
 
+ELEMENT_BYTES = 2
+"""Of bf16 and fp16."""
+
 SMS_IF_UNKNOWN = 108
 """Multiprocessors of an A100."""
+
+WIDENED_TILE_ROWS, WIDENED_SPLIT = (16, 64), 16
+"""Products whose weights are narrower than their arithmetic run in kernels made for few rows: tiles of 16
+to 64 of them, and stripes of the k loop that give every multiprocessor the same part. (MARLIN, arXiv
+2408.11743, section 3.4; AWQ's and Machete's kernels likewise.) An assumption, as none was timed here."""
 
 
 @dataclass(frozen=True)
 class Lowering:
-    """What every rule of the lowering looks at: those of one pipeline stage."""
+    """What every rule of the lowering looks at: those of one pipeline stage.
+
+    Attributes:
+        host_s: Host work that the devices wait for, per iteration and per sequence of it, seconds (F7).
+    """
 
     model: ModelShape
     accelerator: Accelerator
@@ -30,6 +42,7 @@ class Lowering:
     efficiency: Efficiency
     enforce_eager: bool
     stage: int = 0
+    host_s: tuple[float, float] = (0.0, 0.0)
 
     @property
     def tp(self) -> int:
@@ -70,6 +83,7 @@ class Lowering:
         """One dense projection of ``layers`` layers."""
         dtype, peak = compute_dtype(self.formats, gemm.role, self.accelerator)
         fit = self.efficiency.gemm_for(dtype)
+        is_widened = dtype in ("bf16", "fp16") and self.formats.weight_bytes(gemm.role) < ELEMENT_BYTES
         return GemmOp(
             gemm.name,
             layers * gemm.count,
@@ -84,8 +98,8 @@ class Lowering:
             flops_per_s=peak * fit.compute,
             bytes_per_s=self.bytes_per_s * fit.memory,
             num_sms=self.num_sms,
-            split=fit.split,
-            tile_rows=fit.tile_rows,
+            split=WIDENED_SPLIT if is_widened else fit.split,
+            tile_rows=WIDENED_TILE_ROWS if is_widened else fit.tile_rows,
             tile_columns=fit.tile_columns,
             fill=fit.fill,
             boost=fit.boost,

@@ -97,12 +97,11 @@ def _merged(ops: Sequence[Op]) -> list[Op]:
 
 
 def _entrance(low: Lowering) -> Iterator[Op]:
-    """What only the first stage does: host work and the embedding, split by vocabulary."""
-    host, d = low.efficiency.host, low.model.hidden_size
+    """What only the first stage does: the engine's host work, and the embedding, split by vocabulary."""
+    d, (iteration_s, sequence_s) = low.model.hidden_size, low.host_s
     width = low.model.embedding_size or d
-    yield HostOp(
-        "host", 1, "sequences", 0.0, 0.0, 0, iteration_s=host.iteration_s, sequence_s=host.sequence_s
-    )
+    if iteration_s or sequence_s:
+        yield HostOp("host", 1, "sequences", 0.0, 0.0, 0, iteration_s=iteration_s, sequence_s=sequence_s)
     row = width * low.formats.activation_bytes
     yield low.stream("embedding", 1, Work(weight_bytes=row, activation_bytes=row))
     if low.tp > 1:

@@ -45,9 +45,9 @@ def build_stages(
 
 
 class RooflineCost:
-    """``cost_model: roofline``, version ``roofline-v3``."""
+    """``cost_model: roofline``, version ``roofline-v4``."""
 
-    version = "roofline-v3"
+    version = "roofline-v4"
     Options = RooflineOptions
     prices_host = True
     """Whether iterations, and requests on their way in, cost what the engine's generation costs."""
@@ -67,7 +67,7 @@ class RooflineCost:
     ) -> list[RooflineStage]:
         """One priced stage per pipeline stage. Pure query.
 
-        Without a ``profile`` kernels are as timed one by one, and the host is the accelerator file's.
+        Without a ``profile`` kernels are as timed one by one, and the host takes no time.
         """
         options = options or RooflineOptions()
         devices = [plan.accelerator_of(stage, accelerator) for stage in range(plan.num_stages)]
@@ -77,7 +77,16 @@ class RooflineCost:
         stage_class = RingStage if plan.prefill_context_parallel_size > 1 else RooflineStage
         stages = []
         for index, (device, groups) in enumerate(zip(devices, layers_of(model.layers, plan), strict=True)):
-            low = Lowering(model, device, plan, formats, known[device.name], enforce_eager, index)
+            low = Lowering(
+                model,
+                device,
+                plan,
+                formats,
+                known[device.name],
+                enforce_eager,
+                index,
+                options.host_s(profile),
+            )
             stages.append(stage_class(lower_stage(low, groups), low, low.peak_flops_per_s))
         if profile and (hidden_s := profile.hidden_host_s()):
             iteration_s = options.calibrated().get("hidden_iteration_s", hidden_s[0])

@@ -68,13 +68,17 @@ class RooflineOptions(Calibrated):
         overlay = self._overlay
         return (overlay.options.given() if overlay else {}) | self.given()
 
+    def host_s(self, profile: EngineProfile | None) -> tuple[float, float]:
+        """Host seconds per iteration and sequence: calibrated, else the engine's; none without one. Pure query."""
+        given = self.calibrated()
+        own = (profile.host.iteration_s.value, profile.host.sequence_s.value) if profile else (0.0, 0.0)
+        return given.get("host_iteration_s", own[0]), given.get("host_sequence_s", own[1])
+
     def under(self, efficiency: Efficiency, profile: EngineProfile, *, eager: bool) -> Efficiency:
-        """``efficiency`` as an engine leaves it: its host time, and its share of each kernel's floor. Pure query."""
+        """``efficiency`` as an engine leaves it: with its share of each kernel's floor. Pure query."""
         data = efficiency.model_dump()
         left = self.kernel_floor or profile.kernel_floor.value
         _scale(data, "floor_s", "kernel_floor", 1.0 if eager else left)
-        host = profile.host
-        data["host"] = {"iteration_s": host.iteration_s.value, "sequence_s": host.sequence_s.value}
         return Efficiency.model_validate(data)
 
     def apply(self, efficiency: Efficiency) -> Efficiency:
@@ -87,8 +91,7 @@ class RooflineOptions(Calibrated):
         shares = self.model_dump(
             exclude={*Calibrated.model_fields, "kernel_floor", "efficiency", "overlay"}, exclude_none=True
         )
-        host = {name: value for name, value in calibrated.items() if name.startswith("host_")}
-        for name, value in (host | shares).items():
+        for name, value in shares.items():
             section, _, key = (
                 name.partition("_") if not name.startswith("all_reduce") else ("all_reduce", "", "bandwidth")
             )

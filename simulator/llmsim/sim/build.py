@@ -22,9 +22,8 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
-from llmsim.sim.fleet import Fleet
 from llmsim.sim.parallel import choose_plan
-from llmsim.sim.replica import NO_FRONT_END, FrontEnd, Replica
+from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
@@ -69,6 +68,7 @@ class PoolPlan:
         self.front_end = FrontEnd(*cost_model.front_end_s(options, self.profile)) if priced else NO_FRONT_END
         per_device = stage_weight_bytes(model, self.plan, formats)
         self.weight_bytes = sum(size * self.plan.tp_of(stage) for stage, size in enumerate(per_device))
+        self.num_layers = model.num_layers
         self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
@@ -180,27 +180,6 @@ def options_of(policy: type, ref: PolicyRef) -> Any:
     """The checked options of ``ref``, as the policy's own class; None when it has none."""
     options = getattr(policy, "Options", None)
     return options.model_validate(ref.options) if options else None
-
-
-class Maker:
-    """Makes replicas of pools, numbered in the order of their making, and keeps a record of each."""
-
-    def __init__(self, fleet: Fleet, log: StepLog, *, fast_forward: bool) -> None:
-        self.records: list[ReplicaRecord] = []
-        self._fleet = fleet
-        self._log = log
-        self._fast_forward = fast_forward
-
-    def make(self, plan: PoolPlan) -> list[Replica]:
-        """One replica of ``plan``'s pool: an engine for each data-parallel rank."""
-        return [self._rank(plan) for _ in range(plan.pool.data_parallel_size)]
-
-    def _rank(self, plan: PoolPlan) -> Replica:
-        engine = plan.engine(len(self._fleet.replicas), self._log, fast_forward=self._fast_forward)
-        replica = self._fleet.add(engine, plan.front_end)
-        replica.pool, replica.model = plan.pool.name, plan.model_name
-        self.records.append(plan.record(engine))
-        return replica
 
 
 def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:

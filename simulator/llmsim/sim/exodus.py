@@ -31,7 +31,7 @@ class Exodus:
             if tokens:
                 self._left.append((req, tokens))
             else:
-                self._supply.send_back(req, 0)
+                self._supply.fleet.start_over(req, 0)
         self._requests = len(self._left)
         self._next()
 
@@ -93,4 +93,4 @@ class Exodus:
 
     def _start_over(self, req: Request, tokens: int) -> None:
         self._lost += tokens
-        self._supply.send_back(req, tokens)
+        self._supply.fleet.start_over(req, tokens)

@@ -10,11 +10,14 @@ from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
 from llmsim.sim.door import Door
+from llmsim.sim.handover import Handover
 from llmsim.sim.limited_door import LimitedDoor
 from llmsim.sim.pipeline import PipelinedReplica
+from llmsim.sim.prefill_replica import PipelinedPrefillReplica, PrefillReplica
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd, Replica
 from llmsim.sim.routers.base import Destination, Router
 from llmsim.spec.admission import Admission
+from llmsim.spec.serving import Role
 
 PROGRESS_EVERY = 2048
 """Requests between two reports of progress."""
@@ -57,16 +60,45 @@ class Fleet:
         self.replicas: list[Replica] = []
         self.progress: Progress | None = None
         self.when_over: Callable[[], None] | None = None
+        self.handover: Handover | None = None
         self._all_offered = False
         self._next_offers = 0
         self._next_user: Callable[[], None] | None = None
 
-    def add(self, engine: Engine, front_end: FrontEnd = NO_FRONT_END) -> Replica:
+    def add(self, engine: Engine, front_end: FrontEnd = NO_FRONT_END, role: Role = "mixed") -> Replica:
         """A replica that runs ``engine``, which is numbered as the next. Nobody sends to it before it joins."""
-        kind = PipelinedReplica if len(engine.stages) > 1 else Replica
-        replica = kind(self.clock, engine, self._delivered, front_end)
+        delivered = {"prefill": self._prefilled, "decode": self._decoded}.get(role, self._delivered)
+        kinds = (
+            (PrefillReplica, PipelinedPrefillReplica) if role == "prefill" else (Replica, PipelinedReplica)
+        )
+        replica = kinds[len(engine.stages) > 1](self.clock, engine, delivered, front_end)
+        replica.role = role
         self.replicas.append(replica)
         return replica
+
+    def joined(self, replica: Replica) -> None:
+        """``replica`` takes requests from now on."""
+        (self.handover if replica.role == "decode" and self.handover else self.door).joined(replica)
+
+    def left(self, replica: Replica) -> None:
+        """``replica`` takes no more requests."""
+        (self.handover if replica.role == "decode" and self.handover else self.door).left(replica)
+
+    def stop(self, replica: Replica) -> list[tuple[Request, int]]:
+        """``replica``, which has left, is gone; returns its requests, each with its tokens of KV."""
+        gone = replica.stop()
+        if self.handover:
+            gone += self.handover.lost(replica)
+        if self.door.watches and replica.role != "decode":
+            self.door.gone([req for req, _ in gone], replica)
+        return gone
+
+    def start_over(self, req: Request, lost_tokens: int) -> None:
+        """``req``, which has lost its replica and so much KV, goes to another one and computes that anew."""
+        req.moves += 1
+        req.lost_tokens += lost_tokens
+        req.stop_at = req.output_tokens
+        self.door.come_back(req)
 
     def open(self, routers: Mapping[str, Router], admission: Admission = NO_LIMITS, seed: int = 0) -> None:
         """Let the users in: to each model's router, within the limits at the door."""
@@ -100,7 +132,7 @@ class Fleet:
                 yield clock.at(next_s, ARRIVAL)
             self._offer(req)
         self._all_offered = True
-        self._ended(())
+        self.ended(())
 
     def _closed_loop_arrival(self) -> None:
         """A user sends the next request, now: after all completions of this moment."""
@@ -122,22 +154,36 @@ class Fleet:
             self.progress(self.clock.now, self.num_finished, self.stream.total)
 
     def _send(self, destination: Destination, req: Request) -> None:
-        refusal = destination.submit(req)
+        refusal = (self.handover.refusal(req) if self.handover else "") or destination.submit(req)
         if refusal:
             req.status, req.reason = "rejected", refusal
             self.door.refused(req, destination)
-            self._ended((req,))
+            self.ended((req,))
 
     def _turned_away(self, req: Request) -> None:
-        self._ended((req,))
+        self.ended((req,))
 
     def _delivered(self, requests: Sequence[Request]) -> None:
         """``requests``, all of one replica, are with their users."""
         if self.door.watches:
             self.door.gone(requests, self.replicas[requests[0].replica])
-        self._ended(requests)
+        self.ended(requests)
 
-    def _ended(self, requests: Sequence[Request]) -> None:
+    def _prefilled(self, requests: Sequence[Request]) -> None:
+        """The prompts of ``requests``, all of one replica, are computed; some may be done with that."""
+        assert self.handover is not None  # there are prefill replicas
+        source = self.replicas[requests[0].replica]
+        if self.door.watches:
+            self.door.gone(requests, source)
+        self.handover.prefilled([req for req in requests if req.generated < req.output_tokens], source)
+        self.ended([req for req in requests if req.generated == req.output_tokens])
+
+    def _decoded(self, requests: Sequence[Request]) -> None:
+        assert self.handover is not None  # there are decode replicas
+        self.handover.decoded(requests, self.replicas[requests[0].replica])
+
+    def ended(self, requests: Sequence[Request]) -> None:
+        """``requests`` are done, one way or another."""
         self.num_finished += len(requests)
         if self._next_user:
             for _ in requests:

@@ -83,8 +83,8 @@ class Market:
             self._clock.call(event.time_s, COMPLETION, lambda: self._let_happen(event))
 
     def _give_notice(self, event: CapacityEvent) -> None:
-        """Choose who is taken at ``event``, and say so."""
-        for name in self._choose(event):
+        """Choose who is taken at ``event``, and say so; at the moment itself it is too late for that."""
+        for name in self._choose(event) if event.time_s > self._clock.now else ():
             self._doomed[name] = event.time_s
             self._victims.setdefault(id(event), []).append(name)
             self._noticed(name, event.time_s)
@@ -111,17 +111,17 @@ class Market:
             offers[event.instance or f"{event.zone or 'spot'}/{next(self._numbers)}"] = None
 
     def _remove(self, event: CapacityEvent) -> None:
-        victims = self._victims.pop(id(event), [])
-        for name in victims:
-            del self._doomed[name]
+        held = self._held_in(event.zone)
+        chosen = self._victims.pop(id(event), [])
+        for name in chosen:
+            self._doomed.pop(name, None)
+        victims = [name for name in chosen if name in held]  # not those given back since
         left = event.count - len(victims)
         offers = self._offers.get(event.zone, {})
         for name in [event.instance] if event.instance else list(offers)[::-1]:
             if left > 0 and name in offers:
                 del offers[name]
                 left -= 1
-        held = self._held_in(event.zone)
         unwarned = [name for name in held if name not in victims and event.instance in (None, name)]
         for name in (*victims, *unwarned[:left]):
-            if name in held:
-                self._taken(name)
+            self._taken(name)

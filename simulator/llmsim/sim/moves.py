@@ -31,7 +31,11 @@ class Moves:
         self._numbers: dict[str, int] = {}
 
     def place(self, pool: Pool, devices: int, zone: str | None = None) -> Place | None:
-        """Devices for one more replica of ``pool``; None where the machines listed have no room."""
+        """Devices for one more replica of ``pool``; None where the machines listed have no room.
+
+        A ``zone`` of the market that the topology does not list is on the network of all.
+        """
+        zone = zone if zone in self.topology.spec.zones else None
         number = self._numbers[pool.name] = self._numbers.get(pool.name, -1) + 1
         return self.topology.place(pool, number, devices, zone=zone)
 

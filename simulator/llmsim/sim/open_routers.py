@@ -31,7 +31,7 @@ def open_routers(
         ref = scenario.model_of(pool).ref
         if ref not in routers:
             name = "" if ref == scenario.model.ref else ref
-            mine = [replica for replica in replicas if replica.model == ref]
+            mine = [replica for replica in replicas if replica.model == ref and replica.role != "decode"]
             routers[ref] = router_class(mine, options, Setting(clock, scenario.simulation.seed, name))
     for ref in list(routers):
         for alias in loaded.names_of(ref):
@@ -41,6 +41,22 @@ def open_routers(
     problems = list(_problems(loaded, stream, routers))
     if problems:
         raise ScenarioError(problems)
+    return routers
+
+
+def open_decode_routers(
+    loaded: LoadedScenario, replicas: Sequence[Replica], clock: Clock
+) -> dict[str, Router]:
+    """The router of each model's decode replicas, by every name that requests or replicas may give it."""
+    scenario = loaded.scenario
+    router_class = plugins.ROUTERS.get(scenario.disaggregation.router.kind)
+    options = options_of(router_class, scenario.disaggregation.router)
+    routers: dict[str, Router] = {}
+    for ref in dict.fromkeys(scenario.model_of(pool).ref for pool in scenario.fleet if pool.role == "decode"):
+        mine = [replica for replica in replicas if replica.model == ref and replica.role == "decode"]
+        setting = Setting(clock, scenario.simulation.seed, f"decode.{ref}")
+        router = router_class(mine, options, setting)
+        routers |= dict.fromkeys([ref, *loaded.names_of(ref)] + [""] * (ref == scenario.model.ref), router)
     return routers
 
 

@@ -122,6 +122,8 @@ class PipelinedReplica(Replica):
 
     def _launch(self) -> Wait | None:
         """Plan every micro-batch that is not in flight; returns the shortest declared pause."""
+        if self.before_planning:
+            self.before_planning()
         pauses: list[Wait] = []
         flying = {one.batch.lane for one in self._passes}
         for batch in self.engine.batches:
@@ -194,19 +196,15 @@ class PipelinedReplica(Replica):
     def _finish_passes(self) -> None:
         """Complete, in order, the passes that have left the last stage by now."""
         moment_s = self.clock.now * (1 + TIE)
-        done = 0
-        for one in self._passes:
-            if one.end_s > moment_s:
-                break
+        while self._passes and self._passes[0].end_s <= moment_s:
+            one = self._passes.pop(0)
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)
             delivered = self.engine.complete(run)
-            done += 1
             if delivered:
                 self._delivered(delivered)
                 if self._when_empty:
                     self._tell_if_empty()
-        del self._passes[:done]
         for one in self._passes:
             if one.plan.decodes and not one.batch.allocated:
                 one.batch.allocate_decode()

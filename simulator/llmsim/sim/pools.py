@@ -9,9 +9,12 @@ from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.fleet_log import FleetLog
 from llmsim.measure.ledger import Holding
-from llmsim.sim.build import Maker, PoolPlan, options_of
+from llmsim.sim.build import PoolPlan, options_of
 from llmsim.sim.fleet import Fleet
+from llmsim.sim.handover import Handover
+from llmsim.sim.maker import Maker
 from llmsim.sim.moves import Moves
+from llmsim.sim.open_routers import open_decode_routers
 from llmsim.sim.reparallel.pool import MeshPool
 from llmsim.sim.supply import Supply
 from llmsim.sim.topology import Topology
@@ -31,15 +34,22 @@ class Pools:
         changing = [plan for plan in plans if not plan.pool.is_fixed]
         self.log = FleetLog() if changing else None
         self._supplies: list[Supply | MeshPool] = []
+        scenario = loaded.scenario
+        moves = Moves(fleet.clock, Topology(scenario.topology))
         for plan in self._fixed:
             for _ in range(plan.pool.replicas):
-                maker.make(plan)
+                ranks = maker.make(plan)
+                if scenario.is_disaggregated:
+                    place = moves.place(plan.pool, plan.plan.num_devices * len(ranks))
+                    for replica in ranks:
+                        replica.place = place
         if self.log is not None:
-            moves = Moves(fleet.clock, Topology(loaded.scenario.topology))
             self._supplies = [_supply(loaded, plan, fleet, maker, moves, self.log) for plan in changing]
             for supply in self._supplies:
                 supply.open()
             fleet.when_over = self._stop
+        if scenario.is_disaggregated:
+            fleet.handover = _handover(loaded, plans, fleet, moves)
 
     def holdings(self) -> list[Holding]:
         """What was held when, of the whole fleet; empty when nothing could change."""
@@ -53,6 +63,17 @@ class Pools:
     def _stop(self) -> None:
         """The last request is done: nothing that the fleet could still do matters."""
         self._fleet.clock.stopped = True
+
+
+def _handover(loaded: LoadedScenario, plans: Sequence[PoolPlan], fleet: Fleet, moves: Moves) -> Handover:
+    return Handover(
+        fleet.clock,
+        moves,
+        open_decode_routers(loaded, fleet.replicas, fleet.clock),
+        loaded.scenario.disaggregation,
+        {plan.pool.name: (plan.kv_bytes_per_token, plan.num_layers) for plan in plans},
+        ended=fleet.ended,
+    )
 
 
 def _supply(

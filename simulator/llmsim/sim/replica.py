@@ -11,6 +11,8 @@ from llmsim.engine.plan import Wait
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE, Run
 from llmsim.sim.clock import COMPLETION, SCHEDULING, Alarm, Clock
+from llmsim.sim.places import Place
+from llmsim.spec.serving import Role
 
 Delivered = Callable[[Sequence[Request]], None]
 
@@ -52,6 +54,11 @@ class Replica:
         self.pool = "main"
         self.model = ""
         """What it serves: a request's ``model``."""
+        self.role: Role = "mixed"
+        self.place: Place | None = None
+        """Where it sits, in fleets that move data."""
+        self.before_planning: Callable[[], None] | None = None
+        """Called at each boundary: who else wants something of the KV pool may have it there, not in mid-run."""
         self._when_empty: Callable[[], None] | None = None
         self._run: Run | None = None
         self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
@@ -178,6 +185,8 @@ class Replica:
         clock, engine = self.clock, self.engine
         (batch,) = engine.batches
         while True:
+            if self.before_planning:
+                self.before_planning()
             step = engine.begin(batch, clock.now)
             if not isinstance(step, Run):
                 until_s = step.until_s if isinstance(step, Wait) else inf

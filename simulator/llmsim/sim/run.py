@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.laws import check
 from llmsim.measure.records import RunRecord, StepLog
-from llmsim.sim.build import Maker, PoolPlan, refuse_what_can_never_run
+from llmsim.sim.build import PoolPlan, refuse_what_can_never_run
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet, Progress
+from llmsim.sim.maker import Maker
 from llmsim.sim.open_routers import open_routers
 from llmsim.sim.pools import Pools
 from llmsim.workload.stream import open_stream

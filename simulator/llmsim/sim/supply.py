@@ -9,10 +9,11 @@ from llmsim.engine.request import Request
 from llmsim.files.prices import PoolPrices, pool_prices
 from llmsim.measure.fleet_log import FleetEvent, FleetLog, Kind
 from llmsim.measure.ledger import Holding
-from llmsim.sim.build import Maker, PoolPlan
+from llmsim.sim.build import PoolPlan
 from llmsim.sim.clock import COMPLETION
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.instances import Deployment, Instance
+from llmsim.sim.maker import Maker
 from llmsim.sim.market import Market
 from llmsim.sim.moves import Moves
 from llmsim.sim.reclaims.base import Reclaim
@@ -192,6 +193,8 @@ class Supply:
         if deployment.state != "starting":
             return
         deployment.replicas = self._maker.make(self.plan)
+        for replica in deployment.replicas:
+            replica.place = deployment.place
         if len(deployment.parts) == 1:
             deployment.parts[0][0].replica_index = deployment.replicas[0].engine.index
         if self._opening:
@@ -206,7 +209,7 @@ class Supply:
             deployment.state = "serving"
             self.note("serving")
             for replica in deployment.replicas:
-                self.fleet.door.joined(replica)
+                self.fleet.joined(replica)
             self.adjust()
 
     def drain(self, deployment: Deployment) -> None:
@@ -224,7 +227,7 @@ class Supply:
         if deployment.state == "serving":
             deployment.state = "draining"
             for replica in deployment.replicas:
-                self.fleet.door.left(replica)
+                self.fleet.left(replica)
 
     def _drained(self, deployment: Deployment) -> None:
         if deployment.state == "draining" and not deployment.num_requests:
@@ -283,7 +286,7 @@ class Supply:
             lost_tokens=sum(tokens for _, tokens in hit),
         )
         for req, tokens in hit:
-            self.send_back(req, tokens)
+            self.fleet.start_over(req, tokens)
         self.adjust()
 
     def stop(self, deployment: Deployment) -> list[tuple[Request, int]]:
@@ -297,10 +300,7 @@ class Supply:
         self.leave(deployment)
         hit: list[tuple[Request, int]] = []
         for replica in deployment.replicas:
-            gone = replica.stop()
-            if self.fleet.door.watches:
-                self.fleet.door.gone([req for req, _ in gone], replica)
-            hit += gone
+            hit += self.fleet.stop(replica)
         return hit
 
     def let_go(self, deployment: Deployment) -> None:
@@ -308,12 +308,6 @@ class Supply:
         if deployment.state != "gone":
             self._end(deployment)
             self.adjust()
-
-    def send_back(self, req: Request, lost_tokens: int) -> None:
-        """``req``, which has lost its replica and so much KV, goes to another one and computes that anew."""
-        req.moves += 1
-        req.lost_tokens += lost_tokens
-        self.fleet.door.come_back(req)
 
     def _called(self, name: str) -> Instance:
         return next(instance for instance in self._instances if instance.name == name)

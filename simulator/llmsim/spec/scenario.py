@@ -19,6 +19,7 @@ from pydantic_core import core_schema
 from llmsim import plugins
 from llmsim.spec.admission import Admission
 from llmsim.spec.base import Place, Strict, raise_problems
+from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
@@ -72,6 +73,10 @@ class Scenario(Strict):
     admission: Admission = Field(
         default_factory=Admission, description="limits at the front door, and retries"
     )
+    disaggregation: Disaggregation = Field(
+        default_factory=Disaggregation,
+        description="from prefill to decode replicas, where pools have these roles",
+    )
     slo: Slo = Field(default_factory=Slo, description="latency targets")
     energy: Energy = Field(default_factory=Energy, description="what the site adds: PUE and carbon intensity")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
@@ -87,6 +92,11 @@ class Scenario(Strict):
     def _fits_together(self) -> Scenario:
         raise_problems("Scenario", _conflicts(self))
         return self
+
+    @property
+    def is_disaggregated(self) -> bool:
+        """Whether some pool computes prompts for another. Pure query."""
+        return any(pool.role != "mixed" for pool in self.fleet)
 
     def engine_of(self, pool: Pool) -> Engine:
         """The scenario's engine with the keys that ``pool`` sets itself. Pure query."""
@@ -120,12 +130,40 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
             )
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
+    yield from _role_conflicts(scenario)
     yield from topology_conflicts(scenario.topology, [pool.zone for pool in scenario.fleet])
     yield from _engine_conflicts(scenario.engine, ("engine",))
     yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
+
+
+def _role_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+    """Roles that lack their counterpart, per model."""
+    roles: dict[str, set[str]] = {}
+    for pool in scenario.fleet:
+        roles.setdefault(scenario.model_of(pool).ref, set()).add(pool.role)
+    for index, pool in enumerate(scenario.fleet):
+        there = roles[scenario.model_of(pool).ref]
+        if pool.role == "prefill" and "decode" not in there:
+            message = (
+                "pool '{}' computes prompts, and no pool of its model decodes; add one with role: decode"
+            )
+            yield ("fleet", index, "role"), message.format(pool.name)
+        if pool.role == "decode" and "prefill" not in there:
+            message = "pool '{}' only decodes, and no pool of its model has role: prefill; add one"
+            yield ("fleet", index, "role"), message.format(pool.name)
+    if scenario.is_disaggregated:
+        for place, ref in (
+            (("router",), scenario.router),
+            (("disaggregation", "router"), scenario.disaggregation.router),
+        ):
+            if ref.kind == "central_queue":
+                yield (
+                    place,
+                    "central_queue cannot hand requests over from prefill to decode; choose another router",
+                )
 
 
 def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str]]:

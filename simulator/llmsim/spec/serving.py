@@ -88,6 +88,9 @@ class Engine(Strict):
         )
 
 
+Role = Literal["prefill", "decode", "mixed"]
+
+
 class PoolStage(Strict):
     """A pipeline stage on devices of its own (HexGen, arXiv 2311.11514)."""
 
@@ -149,6 +152,9 @@ class Pool(Strict):
     )
     model: Annotated[ModelRef, AlsoText()] | None = Field(
         None, description="the model it serves, where that is not the scenario's"
+    )
+    role: Role = Field(
+        "mixed", description="prefill: computes prompts; decode: goes on from there; mixed: does both"
     )
     engine: Engine | None = Field(None, description="engine keys that differ from the scenario's own")
     usd_per_hour: Annotated[float, Quantity("$/h"), Field(ge=0, le=1e6)] | None = Field(

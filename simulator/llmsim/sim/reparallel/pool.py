@@ -10,9 +10,10 @@ from typing import Any
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.fleet_log import FleetEvent, FleetLog, Kind
 from llmsim.measure.ledger import Holding
-from llmsim.sim.build import Maker, PoolPlan
+from llmsim.sim.build import PoolPlan
 from llmsim.sim.clock import COMPLETION
 from llmsim.sim.fleet import Fleet
+from llmsim.sim.maker import Maker
 from llmsim.sim.moves import Moves
 from llmsim.sim.reparallel.held import HeldInstances
 from llmsim.sim.reparallel.mesh import Configuration, Device

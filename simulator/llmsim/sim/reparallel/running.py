@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from llmsim.engine.request import Request
-from llmsim.sim.build import Maker, PoolPlan
+from llmsim.sim.build import PoolPlan
 from llmsim.sim.clock import COMPLETION, SCHEDULING
 from llmsim.sim.fleet import Fleet
+from llmsim.sim.maker import Maker
 from llmsim.sim.reparallel.switch import Pipeline
 from llmsim.sim.replica import Replica
 
