@@ -40,9 +40,9 @@ simulation: {{seed: {seed}, fast_forward: {fast_forward}}}
 
 POLICIES = [
     "{kind: reparallelize, request_rate: 3, engine_start_s: 2}",
-    "{kind: reparallelize, request_rate: 3, match: false, progressive: false, contexts: false}",
+    "{kind: reparallelize, request_rate: 3, match: false, progressive: false, contexts: false, engine_start_s: 1}",
     "{kind: reparallelize, request_rate: 3, migrate: false, engine_start_s: 2}",
-    "{kind: reparallelize, request_rate: 3, adapt: false, most_instances: 2}",
+    "{kind: reparallelize, request_rate: 3, adapt: false, most_instances: 2, engine_start_s: 0}",
     "{kind: reroute, request_rate: 3, plan_for: 3, engine_start_s: 1}",
 ]
 
@@ -72,7 +72,7 @@ cases = st.builds(
     Case,
     replicas=st.integers(1, 4),
     startup_s=st.sampled_from([0, 2.0]),
-    rate=st.sampled_from([60, 300, 900]),
+    rate=st.sampled_from([30, 120, 300]),
     outage_s=st.sampled_from([2, 20]),
     notice_s=st.sampled_from([0, 1.5, 30]),
     policy=st.sampled_from(POLICIES),
@@ -82,7 +82,7 @@ cases = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases)
 def test_fast_forward_equals_stepping_when_pools_are_laid_out_anew(
     case: Case, tmp_path_factory: pytest.TempPathFactory

@@ -35,6 +35,7 @@ class HeldInstances:
         pool: Whose instances they are.
         there: What the market has.
         most: Most instances held; None for all there are.
+        start_s: From when an instance runs its image until it can be used.
         note: Told of every change.
         changed: Told when there are more, or will be fewer.
         lost: Told which one is gone, this moment.
@@ -50,6 +51,7 @@ class HeldInstances:
         pool: Pool,
         there: Availability,
         most: int | None,
+        start_s: float,
         *,
         note: Callable[[Kind, str], None],
         changed: Callable[[], None],
@@ -58,6 +60,7 @@ class HeldInstances:
         assert pool.spot is not None
         self.holdings: list[Holding] = []
         self._clock, self._pool, self._most = clock, pool, most or inf
+        self._delay_s = pool.provisioning.startup_delay_s + start_s
         self._prices = pool_prices(pool)
         self.per_instance = self._prices.num_accelerators
         self._note, self._changed, self._lost = note, changed, lost
@@ -98,7 +101,7 @@ class HeldInstances:
         return min((each.deadline_s for each in self._held.values()), default=inf)
 
     def _offered(self) -> None:
-        self._take(self._pool.provisioning.startup_delay_s)
+        self._take(self._delay_s)
 
     def _take(self, delay_s: float) -> None:
         now_s = self._clock.now

@@ -59,6 +59,7 @@ class MeshPool:
             plan.pool,
             there,
             options.most_instances,
+            options.engine_start_s if self._tactics.from_peers else 0.0,  # otherwise part of every restart
             note=self._note,
             changed=self._look,
             lost=self._lost,
@@ -99,16 +100,14 @@ class MeshPool:
         config = self._wanted()
         if self._stands(config):
             return
-        now_s, options = self._clock.now, self._options
+        stop_s = now_s = self._clock.now
         used = {device.instance for each in self._running.values() for device in each.shape.devices}
         deadline_s = min(map(self._held.deadline_s, used), default=inf)
         if deadline_s < inf:
             most = self._plans.batch * self._plans.context_tokens
             full = {number: each.holding(most) for number, each in self._running.items()}
             seconds = self._planned(config, full).seconds if self._tactics.from_peers else 0.0
-            stop_s = latest_stop_s(now_s, deadline_s, seconds + options.switch_s)
-        else:
-            stop_s = now_s + (options.engine_start_s if self._tactics.from_peers else 0.0)
+            stop_s = latest_stop_s(now_s, deadline_s, seconds + self._options.switch_s)
         self._review += 1
         self._clock.call(max(stop_s, self._busy_until_s), COMPLETION, partial(self._switch, self._review))
 
