@@ -53,6 +53,19 @@ ROUTERS: Registry[Any] = Registry(
     group="llmsim.routers",
 )
 
+AUTOSCALERS: Registry[Any] = Registry(
+    "autoscaler",
+    {
+        "queue": "llmsim.sim.autoscalers:Queue",
+        "kv_usage": "llmsim.sim.autoscalers:KVUsage",
+        "slo": "llmsim.sim.autoscalers:SloAttainment",
+        "target_tracking": "llmsim.sim.autoscalers:TargetTracking",
+        "scheduled": "llmsim.sim.autoscalers:Scheduled",
+        "forecast": "llmsim.sim.autoscalers:Forecast",
+    },
+    group="llmsim.autoscalers",
+)
+
 RECLAIMS: Registry[Any] = Registry(
     "reclaim policy",
     {

@@ -5,8 +5,10 @@ Tolerances are four standard errors of the statistic at the sample's size, unles
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from math import exp, log, sqrt
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from llmsim.files.traces import read_trace
 from llmsim.spec.workload import Workload
+from llmsim.workload.diurnal import SHAPES
 from llmsim.workload.profile import load_profile
 from llmsim.workload.stream import open_stream
 
@@ -187,6 +190,53 @@ def test_profile_follows_the_rate_over_time() -> None:
     real = np.histogram(_trace("azure-2023-conversation")[:, 0], np.arange(0, 3001, 600))[0]
 
     assert real.tolist() == pytest.approx(counts.tolist(), rel=0.05)
+
+
+def _counts_per_window(arrival: dict[str, Any], windows: int, days: int) -> np.ndarray:
+    """Requests in each window of each day. shape (days, windows)"""
+    period_s = arrival.get("period_s", 86400.0)
+    times = _draws(arrival=arrival, input_tokens=1, output_tokens=1, duration_s=days * period_s)[:, 0]
+    return np.histogram(times, np.linspace(0, days * period_s, days * windows + 1))[0].reshape(days, windows)
+
+
+@pytest.mark.parametrize("shape", ["conversation", "code"])
+def test_diurnal_arrivals_bring_each_hours_requests(shape: str) -> None:
+    """Counts per hour of a day are Poisson around the shape's share: within four standard deviations each."""
+    counts = _counts_per_window({"kind": "diurnal", "request_rate": 1.0, "shape": shape}, 24, 1)[0]
+    expected = 3600 * np.array(SHAPES[shape]) / np.mean(SHAPES[shape])
+
+    assert (abs(counts - expected) < 4 * np.sqrt(expected)).all()
+
+
+def test_diurnal_days_repeat_at_random() -> None:
+    """Over 200 short days, seven windows have their proportions, an empty one stays empty, and counts vary as
+    Poisson's do: the mean of each is within four standard errors, and so is variance over mean, of 1."""
+    shape = [1.0, 0.0, 2.0, 4.0, 3.0, 2.0, 2.0]
+    arrival = {"kind": "diurnal", "request_rate": 10.0, "shape": shape, "period_s": 70.0}
+    counts = _counts_per_window(arrival, 7, 200)
+    expected = 700 * np.array(shape) / sum(shape)
+
+    assert (abs(counts.mean(axis=0) - expected) <= 4 * np.sqrt(expected / 200)).all()
+    busy = counts[:, expected > 0]
+    dispersion = busy.var(axis=0, ddof=1) / busy.mean(axis=0)
+    assert 1 == pytest.approx(dispersion.mean(), abs=4 * sqrt(2 / (199 * busy.shape[1])))
+
+
+@pytest.mark.parametrize(("shape", "trace"), [("conversation", "conv"), ("code", "code")])
+def test_diurnal_shapes_are_those_of_azures_weekdays(shape: str, trace: str) -> None:
+    """Each hour's share is the mean of the published rates on Monday to Friday, to three digits."""
+    path = TRACES / "azure_llm_2024_rate_profile.csv"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    hours: dict[int, list[float]] = {}
+    with path.open() as lines:
+        for row in csv.DictReader(lines):
+            moment = datetime.fromisoformat(row["start_date_utc"]) + timedelta(seconds=float(row["offset_s"]))
+            if row["trace"] == trace and moment.weekday() < 5:
+                hours.setdefault(moment.hour, []).append(float(row["requests_per_s"]))
+    means = np.array([np.mean(hours[hour]) for hour in range(24)])
+
+    assert (means / means.mean()).tolist() == pytest.approx(list(SHAPES[shape]), rel=0.006)
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -7,8 +7,8 @@ import pytest
 from measure_runs import closed_loop, complete, make_record, make_request, one_at_a_time, poisson
 
 from llmsim.measure.steady import mser_cut, steady_metrics, steady_window
+from llmsim.spec.arrivals import ClosedArrivals, DiurnalArrivals, ProfileArrivals, TraceArrivals
 from llmsim.spec.targets import Slo
-from llmsim.spec.workload import ClosedArrivals, ProfileArrivals, TraceArrivals
 
 
 def test_mser_cuts_where_the_transient_ends():
@@ -67,7 +67,14 @@ def test_the_opening_burst_of_a_closed_loop_is_warm_up():
     assert "opens the closed loop" in steady_window(make_record(closed_loop(100, 150, 10)).table, arrival)
 
 
-@pytest.mark.parametrize("arrival", [TraceArrivals(kind="trace"), ProfileArrivals(kind="profile")])
+@pytest.mark.parametrize(
+    "arrival",
+    [
+        TraceArrivals(kind="trace"),
+        ProfileArrivals(kind="profile"),
+        DiurnalArrivals(kind="diurnal", request_rate=1.0),
+    ],
+)
 def test_arrivals_whose_rate_changes_have_no_steady_window(arrival):
     """Their bursts are what the run is about; none may be cut off as warm-up."""
     assert "rate changes" in steady_window(one_at_a_time(poisson(0.5, 1000, seed=6), 1.0).table, arrival)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from workload_runs import make_workload, profile_keys, trace_keys
+from workload_runs import make_stream, make_workload, profile_keys, trace_keys
 
 from llmsim.spec.workload import Workload
 
@@ -109,3 +109,28 @@ def test_resolved_workload_means_the_same(keys: dict[str, Any]) -> None:
     workload = make_workload(**keys)
 
     assert workload == Workload.model_validate(workload.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"shape": [0, 0.0]}, "every rate of `shape` is 0"),
+        ({"shape": []}, "at least 1 item"),
+        ({"shape": [1, -1]}, "greater than or equal to 0"),
+        ({"shape": "weekend"}, "'conversation' or 'code'"),
+        ({"shape": [1, 0, 0], "request_rate": 1e9}, "peak of `shape`"),
+        ({"period_s": 0}, "greater than 0"),
+    ],
+)
+def test_impossible_days_are_refused(keys: dict[str, Any], words: str) -> None:
+    """A day without requests, with negative ones, or without length is a mistake."""
+    assert words in _faults(arrival={"kind": "diurnal", "request_rate": 1.0} | keys)
+
+
+def test_a_day_needs_an_end_and_says_its_rate() -> None:
+    """Days repeat, so the workload says how far; reports name the mean rate."""
+    keys = {"arrival": {"kind": "diurnal", "request_rate": 2.0}}
+
+    assert "num_requests" in _faults(**keys, num_requests=None)
+    assert "requests; at most" in _faults(**keys, num_requests=None, duration_s=1e9)
+    assert "diurnal arrivals, 2 req/s" in make_stream(**keys).describe()

@@ -40,6 +40,7 @@ def own_trace(tmp_path: Path) -> Path:
         {"input_tokens": NORMAL, "output_tokens": LOGNORMAL},
         {"arrival": GAMMA, "input_tokens": UNIFORM, "output_tokens": QUANTILES},
         {"arrival": {"kind": "burst", "size": 3, "every_s": 2.0}, "input_tokens": CHOICE},
+        {"arrival": {"kind": "diurnal", "request_rate": 10.0, "shape": [1, 3, 2], "period_s": 9.0}},
         profile_keys("azure-2023-conversation", num_requests=100),
         profile_keys("azure-2023-code", duration_s=30.0),
     ],

@@ -56,6 +56,8 @@ class Engine:
         self._last_start_s = 0.0
         self.num_generated = 0
         """Tokens generated in the runs completed so far."""
+        self.num_delivered = 0
+        """Requests done so far."""
         self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
         self._add_row = add_row
         self._add_gap = add_gap
@@ -207,6 +209,7 @@ class Engine:
             req.last_token_s = end_s
         held = self.kv.num_blocks - self.kv.free_blocks  # before the finished give theirs back
         delivered = self.scheduler.finish(batch, done, end_s) if done else done
+        self.num_delivered += len(delivered)
         for req in delivered:
             req.finish_s = end_s
             req.status = "completed" if req.stop_at == req.output_tokens else "waiting"

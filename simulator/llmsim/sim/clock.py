@@ -16,6 +16,9 @@ COMPLETION, EXPIRY, ARRIVAL, SCHEDULING = 0, 1, 2, 3
 """Order at equal times: completions, then time-outs, arrivals, and scheduling (replica i has phase SCHEDULING + i:
 replicas decide in their order, however they came to wake up), then insertion."""
 
+CONTROL = 1 << 40
+"""After all of them: a controller looks at what the moment has left behind."""
+
 
 class Alarm(Event):
     """An event that fires at ``time_s`` (never, by itself, if infinite); its listeners can be moved."""
@@ -79,6 +82,10 @@ class Clock(simpy.Environment):
             if next_phase < phase and time_s <= horizon_s:
                 return time_s
         return None
+
+    def has_plans(self, before: int) -> bool:
+        """Whether an event of an earlier phase than ``before`` is to come, at any time. Pure query."""
+        return any(phase < before and event.callbacks for _, phase, _, event in self._events)
 
     def run_all(self, until_s: float | None = None) -> None:
         """Process events until none is left, ``stopped`` is set, or time reaches ``until_s``."""

@@ -21,19 +21,26 @@ class Door:
 
     Attributes:
         watches: Whether it is to be told of requests that left a replica.
+        when_held: Called with the router of a request that has to wait here for a replica.
     """
 
     def __init__(self, routers: Mapping[str, Router], send: Send) -> None:
         self.routers = routers
         self.send = send
         self.watches = any(router.watches for router in routers.values())
+        self.when_held: Callable[[Router], None] = lambda _: None
         self._held: dict[Router, deque[Request]] = {router: deque() for router in routers.values()}
+
+    def num_held(self, router: Router) -> int:
+        """Requests that wait here for one of ``router``'s replicas. Pure query."""
+        return len(self._held[router])
 
     def arrive(self, req: Request) -> None:
         """``req`` goes on to a replica of its model; while there is none it waits here."""
         router = self.routers[req.model]
         if not router.replicas:
             self._held[router].append(req)
+            self.when_held(router)
             return
         destination = router.choose(req)
         self.send(destination, req)

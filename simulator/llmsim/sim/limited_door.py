@@ -71,6 +71,10 @@ class LimitedDoor(Door):
         """Those with a deadline, by request."""
         self._is_watching = False
 
+    def num_held(self, router: Router) -> int:
+        """See :class:`Door`."""
+        return len(self._waiting[router])
+
     def arrive(self, req: Request) -> None:
         """``req`` has come for the first time."""
         self._try(Ticket(req))
@@ -84,6 +88,7 @@ class LimitedDoor(Door):
             self._send_on(router, ticket, router.choose(req))
         else:
             self._waiting[router].append(ticket)
+            self.when_held(router)
 
     def hand_to(self, replica: Replica, req: Request) -> None:
         """See :class:`Door`."""
@@ -113,6 +118,7 @@ class LimitedDoor(Door):
             self._route(router, ticket)
         else:
             waiting.append(ticket)
+            self.when_held(router)
 
     def _route(self, router: Router, ticket: Ticket) -> None:
         req = ticket.req

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
@@ -61,6 +62,15 @@ class PipelinedReplica(Replica):
         moment_s = self.clock.now * (1 + TIE)
         done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
         return self.engine.num_generated + sum(one.batch.num_decoding for one in done)
+
+    def _blocks_given(self) -> int:
+        """See :class:`Replica`."""
+        moment_s = self.clock.now * (1 + TIE)
+        done = Counter(one.batch for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
+        return sum(
+            batch.growth.need_over(batch.iteration + batch.allocated, passes)
+            for batch, passes in done.items()
+        )
 
     @property
     def kv_tokens(self) -> int:

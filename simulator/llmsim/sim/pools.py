@@ -9,6 +9,7 @@ from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.fleet_log import FleetLog
 from llmsim.measure.ledger import Holding
+from llmsim.sim.autoscaling import Autoscaling
 from llmsim.sim.build import PoolPlan, options_of
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.handover import Handover
@@ -18,6 +19,7 @@ from llmsim.sim.open_routers import open_decode_routers
 from llmsim.sim.reparallel.pool import MeshPool
 from llmsim.sim.supply import Supply
 from llmsim.sim.topology import Topology
+from llmsim.spec.scenario import Scenario
 from llmsim.workload.availability import availability
 
 
@@ -50,6 +52,10 @@ class Pools:
             fleet.when_over = self._stop
         if scenario.is_disaggregated:
             fleet.handover = _handover(loaded, plans, fleet, moves)
+
+    def scale(self, scenario: Scenario) -> None:
+        """Let the pools that have an autoscaler follow it; the fleet is open."""
+        Autoscaling(self._fleet, self._supplies, scenario)
 
     def holdings(self) -> list[Holding]:
         """What was held when, of the whole fleet; empty when nothing could change."""
@@ -84,8 +90,9 @@ def _supply(
     if spot is None:
         return Supply(plan, fleet, maker, moves, log)
     per_replica = -(-plan.plan.num_devices * pool.data_parallel_size // pool_prices(pool).num_accelerators)
+    most = pool.autoscale.max_replicas if pool.autoscale else pool.replicas
     there = availability(
-        spot, pool=pool.name, instances=(pool.replicas + spot.num_overprovision) * per_replica, seed=seed
+        spot, pool=pool.name, instances=(most + spot.num_overprovision) * per_replica, seed=seed
     )
     policy = plugins.RECLAIMS.get(spot.on_reclaim.kind)
     options = options_of(policy, spot.on_reclaim)

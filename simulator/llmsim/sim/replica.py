@@ -84,6 +84,22 @@ class Replica:
         return tokens
 
     @property
+    def kv_usage(self) -> float:
+        """Share of its KV blocks that are held, those given out in the run under way included. Pure query."""
+        kv = self.engine.kv
+        return (kv.num_blocks - kv.free_blocks + self._blocks_given()) / kv.num_blocks
+
+    def _blocks_given(self) -> int:
+        """Blocks that iterations done but not settled yet, and the one that runs, have taken. Pure query."""
+        run = self._run
+        if run is None or not run.plan.decodes:
+            return 0
+        batch = run.batch
+        return batch.growth.need_over(
+            batch.iteration + batch.allocated, run.iterations_before(self.clock.now)
+        )
+
+    @property
     def kv_tokens(self) -> int:
         """Tokens in the KV cache that its requests would lose with it, the run under way included. Pure query."""
         run, tokens = self._run, self.engine.kv_tokens
@@ -184,6 +200,7 @@ class Replica:
     def _serve(self) -> Generator[Alarm, None, None]:
         clock, engine = self.clock, self.engine
         (batch,) = engine.batches
+        self._alarm = Alarm(clock, clock.now)  # whoever woke it before it had started: it is awake
         while True:
             if self.before_planning:
                 self.before_planning()

@@ -44,6 +44,7 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
     routers = open_routers(loaded, fleet.replicas, stream, clock)
     with _undisturbed(clock):
         fleet.open(routers, scenario.admission, scenario.simulation.seed)
+        pools.scale(scenario)
         clock.run_all(scenario.simulation.max_duration_s)
         fleet.close()
     record = RunRecord(

@@ -92,6 +92,21 @@ class Supply:
         """Deployments that take requests, in order. Pure query."""
         return [each for each in self.deployments if each.state == "serving"]
 
+    @property
+    def num_starting(self) -> int:
+        """Deployments that will take requests. Pure query."""
+        return sum(each.state == "starting" for each in self.deployments)
+
+    @property
+    def num_draining(self) -> int:
+        """Deployments that only finish what they have. Pure query."""
+        return sum(each.state == "draining" for each in self.deployments)
+
+    @property
+    def startup_s(self) -> float:
+        """Time from wanting one more replica until it runs its image: what is known of its start beforehand."""
+        return self.pool.provisioning.startup_delay_s
+
     def close(self) -> None:
         """The run is over: what is held was held until now."""
         for instance in list(self._instances):

@@ -130,6 +130,9 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
             )
         if pool.engine is not None:
             yield from _engine_conflicts(scenario.engine_of(pool), ("fleet", index, "engine"))
+        if pool.autoscale is not None:
+            policy = pool.autoscale.policy
+            yield from plugins.AUTOSCALERS.get(policy.kind).conflicts(policy.options, scenario, index)
     yield from _role_conflicts(scenario)
     yield from topology_conflicts(scenario.topology, [pool.zone for pool in scenario.fleet])
     yield from _engine_conflicts(scenario.engine, ("engine",))

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from llmsim import plugins
-from llmsim.spec.base import Strict, raise_problems
+from llmsim.spec.autoscale import Autoscale
+from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.provisioning import Provisioning
@@ -166,6 +167,9 @@ class Pool(Strict):
     load_power: Watts | None = Field(
         None, description="draw of one accelerator at work; null is its peak power in the catalogue"
     )
+    autoscale: Autoscale | None = Field(
+        None, description="who changes the number of replicas, which then starts at `replicas`; null keeps it"
+    )
     provisioning: Provisioning = Field(
         default_factory=Provisioning, description="how long a new instance takes until it serves"
     )
@@ -179,10 +183,27 @@ class Pool(Strict):
             raise_problems("Pool", [(("accelerator",), "required, but missing (or `instance`)")])
         return self
 
+    @model_validator(mode="after")
+    def _starts_within_its_limits(self) -> Pool:
+        if (scale := self.autoscale) is None:
+            return self
+        problems: list[tuple[Place, str]] = []
+        if scale.max_replicas > MOST_REPLICAS:
+            message = f"is more than {MOST_REPLICAS:,}, which no fleet needs"
+            problems.append((("autoscale", "max_replicas"), message))
+        if not scale.min_replicas <= self.replicas <= scale.max_replicas:
+            message = (
+                f"the pool starts with {self.replicas}, but autoscale allows {scale.min_replicas} to "
+                f"{scale.max_replicas}; write a number between"
+            )
+            problems.append((("replicas",), message))
+        raise_problems("Pool", problems)
+        return self
+
     @property
     def is_fixed(self) -> bool:
         """Whether its replicas stay what they are. Pure query."""
-        return self.spot is None
+        return self.spot is None and self.autoscale is None
 
     @field_validator("model", mode="before")
     @classmethod

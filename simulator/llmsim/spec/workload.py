@@ -5,111 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from llmsim.spec.arrivals import (
+    LEAST_SCALE,
+    MOST_SCALE,
+    Arrival,
+    BurstArrivals,
+    ConstantArrivals,
+    DiurnalArrivals,
+    GammaArrivals,
+    PoissonArrivals,
+    PositiveInt,
+    Seconds,
+)
 from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.lengths import Tokens
-from llmsim.units import Quantity
 
 MAX_REQUESTS = 10**8
 """More than that takes hours and more memory than a machine has: a slip of the pen, not a workload."""
-
-LEAST_SCALE, MOST_SCALE = 1e-9, 1e9
-"""Between these a rate or a stretch of time means something."""
-
-
-def _not_never(rate: float) -> float:
-    if rate < LEAST_SCALE:
-        raise ValueError("less than one request in 30 years; is the unit right?")
-    return rate
-
-
-PositiveInt = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Quantity("1/s"), Field(gt=0, le=MOST_SCALE), AfterValidator(_not_never)]
-Seconds = Annotated[float, Quantity("s"), Field(gt=0)]
-
-
-class PoissonArrivals(Strict):
-    """Independent users: exponential gaps."""
-
-    kind: Literal["poisson"]
-    request_rate: Rate = Field(description="mean requests per second")
-
-
-class GammaArrivals(Strict):
-    """Gaps ~ Gamma(shape = burstiness, scale = 1/(request_rate·burstiness)), as in `vllm bench serve`."""
-
-    kind: Literal["gamma"]
-    request_rate: Rate = Field(description="mean requests per second")
-    burstiness: float = Field(
-        ge=1e-6, le=1e6, description="1 is Poisson, less is burstier; gaps vary by 1/sqrt of it"
-    )
-
-
-class ConstantArrivals(Strict):
-    """Evenly spaced requests, the first at 0 s."""
-
-    kind: Literal["constant"]
-    request_rate: Rate = Field(description="requests per second")
-
-
-class BurstArrivals(Strict):
-    """All requests at once, or ``size`` at once every ``every_s`` seconds; the first burst at 0 s."""
-
-    kind: Literal["burst"]
-    size: PositiveInt | None = Field(None, description="requests in a burst; null is all of them")
-    every_s: Seconds | None = Field(None, description="time from one burst to the next")
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> BurstArrivals:
-        if (self.size is None) != (self.every_s is None):
-            raise ValueError("repeated bursts need both `size` and `every_s`")
-        return self
-
-
-class ClosedArrivals(Strict):
-    """Users who wait for their answer before asking again (`vllm bench serve --max-concurrency`)."""
-
-    kind: Literal["closed"]
-    max_concurrency: PositiveInt = Field(
-        le=10**6, description="requests always in flight, while any are left"
-    )
-
-
-class TraceArrivals(Strict):
-    """The times in the ``trace``."""
-
-    kind: Literal["trace"]
-
-
-class ProfileArrivals(Strict):
-    """Random arrivals whose rate and burstiness follow the ``profile``; it repeats when it ends."""
-
-    kind: Literal["profile"]
-    request_rate: Rate | None = Field(
-        None, description="scales the profile to this mean rate; null keeps its own"
-    )
-    rate_scale: float | None = Field(
-        None, ge=LEAST_SCALE, le=MOST_SCALE, description="multiplies the profile's rate; null is 1"
-    )
-
-    @model_validator(mode="after")
-    def _one_scale(self) -> ProfileArrivals:
-        if self.request_rate is not None and self.rate_scale is not None:
-            raise ValueError("request_rate and rate_scale both set the mean rate; keep one")
-        return self
-
-
-Arrival = Annotated[
-    PoissonArrivals
-    | GammaArrivals
-    | ConstantArrivals
-    | BurstArrivals
-    | ClosedArrivals
-    | TraceArrivals
-    | ProfileArrivals,
-    Field(discriminator="kind"),
-]
 
 
 class RowLengths(Strict):
@@ -234,7 +148,7 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
 
 def _requests_per_s(arrival: Arrival) -> float:
     """The mean rate that ``arrival`` itself says; 0 where something else decides it. Pure query."""
-    if isinstance(arrival, PoissonArrivals | GammaArrivals | ConstantArrivals):
+    if isinstance(arrival, PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals):
         return arrival.request_rate
     if isinstance(arrival, BurstArrivals) and arrival.size and arrival.every_s:
         return arrival.size / arrival.every_s

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from llmsim.spec.arrivals import (
+    BurstArrivals,
+    ClosedArrivals,
+    GammaArrivals,
+    ProfileArrivals,
+    TraceArrivals,
+)
 from llmsim.spec.lengths import (
     ChoiceTokens,
     LogNormalTokens,
@@ -10,14 +17,7 @@ from llmsim.spec.lengths import (
     Tokens,
     UniformTokens,
 )
-from llmsim.spec.workload import (
-    BurstArrivals,
-    ClosedArrivals,
-    GammaArrivals,
-    ProfileArrivals,
-    TraceArrivals,
-    Workload,
-)
+from llmsim.spec.workload import Workload
 
 
 def describe(workload: Workload, mean_rate: float | None) -> str:

@@ -38,7 +38,7 @@ class RateProfile(Strict):
 
     @model_validator(mode="after")
     def _windows_fill_the_duration(self) -> RateProfile:
-        windows = ceil(self.duration_s / self.window_s)
+        windows = ceil(self.duration_s / self.window_s * (1 - 1e-12))  # a seventh of a day, seven times
         if windows != len(self.requests_per_s):
             raise ValueError(
                 f"{self.duration_s} s are {windows:.6g} windows, but {len(self.requests_per_s)} rates are given"

@@ -11,18 +11,19 @@ from pathlib import Path
 from llmsim.errors import InvariantError, Problem, ScenarioError, TraceError
 from llmsim.files.traces import Trace, read_trace
 from llmsim.rng import stream
-from llmsim.spec.workload import (
-    MAX_REQUESTS,
+from llmsim.spec.arrivals import (
     BurstArrivals,
     ClosedArrivals,
     ConstantArrivals,
+    DiurnalArrivals,
     GammaArrivals,
     PoissonArrivals,
     ProfileArrivals,
     TraceArrivals,
-    Workload,
 )
+from llmsim.spec.workload import MAX_REQUESTS, Workload
 from llmsim.workload import arrivals, lengths
+from llmsim.workload.diurnal import day
 from llmsim.workload.profile import RateProfile, WorkloadProfile, load_profile
 
 
@@ -68,6 +69,11 @@ def arrival_source(
             return _from_rate(rate, 1.0, seed)
         case GammaArrivals(request_rate=rate, burstiness=burstiness):
             return _from_rate(rate, burstiness, seed)
+        case DiurnalArrivals(request_rate=rate):
+            profile_of_day = day(arrival)
+            return ArrivalSource(
+                lambda: arrivals.ProfileTimes(profile_of_day, 1.0, 1.0, stream(seed, "arrivals")), rate
+            )
         case TraceArrivals():
             return _from_trace(workload, trace)
         case ProfileArrivals():

@@ -11,7 +11,8 @@ import numpy as np
 
 from llmsim.engine.request import Request
 from llmsim.files.traces import Trace
-from llmsim.spec.workload import ClosedArrivals, Workload
+from llmsim.spec.arrivals import ClosedArrivals
+from llmsim.spec.workload import Workload
 from llmsim.workload import lengths
 from llmsim.workload.describe import describe
 from llmsim.workload.labels import Draws, label_source, labelled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,14 @@ class CentralQueue(Router):
                 ("admission", "max_queued_requests_per_replica"),
                 "central_queue has one queue for all replicas; write max_queued_requests",
             )
+        models = Counter(scenario.model_of(pool).ref for pool in scenario.fleet)
+        for index, pool in enumerate(scenario.fleet):
+            if pool.autoscale is not None and models[scenario.model_of(pool).ref] > 1:
+                yield (
+                    ("fleet", index, "autoscale"),
+                    "central_queue has one queue for all pools of a model, so no pool has a load of its own to be "
+                    "scaled by; take another router, or one pool",
+                )
 
 
 class _SharedQueue(deque[Request]):
