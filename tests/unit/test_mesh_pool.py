@@ -148,6 +148,16 @@ def test_capacity_that_never_holds_a_pipeline_is_refused(tmp_path: Path) -> None
         simulate(load_scenario(tmp_path / "run.yaml"))
 
 
+def test_a_pool_that_takes_all_there_is_cannot_be_scaled(tmp_path: Path) -> None:
+    (tmp_path / "spot.csv").write_text("t_s,instances\n0,2\n")
+    text = SCENARIO.format(policy="{kind: reroute, request_rate: 1}")
+    (tmp_path / "run.yaml").write_text(
+        text.replace("  spot:", "  autoscale: {policy: queue, max_replicas: 2}\n  spot:")
+    )
+    with pytest.raises(ScenarioError, match="remove `autoscale`"):
+        simulate(load_scenario(tmp_path / "run.yaml"))
+
+
 def test_positions_run_rank_by_rank() -> None:
     assert [Position(0, 0, 0), Position(0, 0, 1), Position(0, 1, 0)] == list(
         Configuration(2, 2, 2, 1).positions()

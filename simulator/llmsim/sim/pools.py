@@ -55,7 +55,8 @@ class Pools:
 
     def scale(self, scenario: Scenario) -> None:
         """Let the pools that have an autoscaler follow it; the fleet is open."""
-        Autoscaling(self._fleet, self._supplies, scenario)
+        scalable = [supply for supply in self._supplies if isinstance(supply, Supply)]
+        Autoscaling(self._fleet, scalable, scenario)
 
     def holdings(self) -> list[Holding]:
         """What was held when, of the whole fleet; empty when nothing could change."""

@@ -7,6 +7,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from llmsim.errors import Problem, ScenarioError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.fleet_log import FleetEvent, FleetLog, Kind
 from llmsim.measure.ledger import Holding
@@ -47,6 +48,9 @@ class MeshPool:
         options: MeshOptions,
     ) -> None:
         self._name = plan.pool.name
+        if plan.pool.autoscale is not None:
+            message = "is laid out over every instance there is; remove `autoscale`, or limit it by `most_instances`"
+            raise ScenarioError(Problem(f"fleet pool '{self._name}'", message))
         self._fleet, self._clock, self._maker, self._log = fleet, fleet.clock, maker, log
         self._options, self._tactics = options, options.tactics
         self._plans = Plans(loaded, plan, as_published=options.estimate == "spotserve")
