@@ -72,6 +72,8 @@ RECLAIMS: Registry[Any] = Registry(
         "restart": "llmsim.sim.reclaims.restart:Restart",
         "drain": "llmsim.sim.reclaims.restart:Drain",
         "migrate": "llmsim.sim.reclaims.migrate:Migrate",
+        "reparallelize": "llmsim.sim.reparallel.policies:Reparallelize",
+        "reroute": "llmsim.sim.reparallel.policies:Reroute",
     },
     group="llmsim.reclaims",
 )
@@ -81,6 +83,7 @@ COST_MODELS: Registry[Any] = Registry(
     {
         "roofline": "llmsim.cost.roofline:RooflineCost",
         "linear": "llmsim.cost.linear:LinearCost",
+        "table": "llmsim.cost.layer_table:TableCost",
     },
     group="llmsim.cost_models",
 )

@@ -20,6 +20,7 @@ from llmsim.files import capacity, catalog
 from llmsim.files.catalog import expanded
 from llmsim.files.changes import apply, read_changes
 from llmsim.files.explain import explain
+from llmsim.files.layer_times import read_layer_times
 from llmsim.files.machines import machine_conflicts
 from llmsim.files.overlay_file import read_overlay
 from llmsim.files.topology import placement_conflicts
@@ -34,7 +35,11 @@ from llmsim.spec.serving import Pool
 
 T = TypeVar("T")
 
-COST_FILES: dict[str, Callable[[Path], object]] = {"overlay": read_overlay, "efficiency": catalog.read}
+COST_FILES: dict[str, Callable[[Path], object]] = {
+    "overlay": read_overlay,
+    "efficiency": catalog.read,
+    "path": read_layer_times,
+}
 """Keys of a cost model that name files, and what reads each."""
 
 DEVICE_NAMES: dict[str, Callable[[str], object]] = {"accelerator": catalog.accelerator, "node": catalog.node}

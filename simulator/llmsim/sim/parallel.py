@@ -43,10 +43,10 @@ def choose_plan(loaded: LoadedScenario, pool: Pool, stages_of: StagesOf) -> Choi
         return kv_pool(model, accelerator, candidate, formats, use)
 
     machine = machine_of(accelerator, pool.node)
-    return search(model, plan, machine, _demand(loaded, pool), stages_of, capacity_of)
+    return search(model, plan, machine, demand_of(loaded, pool), stages_of, capacity_of)
 
 
-def _demand(loaded: LoadedScenario, pool: Pool) -> Demand:
+def demand_of(loaded: LoadedScenario, pool: Pool) -> Demand:
     """The first requests' mean lengths, and how many the engine's limits or a closed loop let run at once."""
     scenario = loaded.scenario
     spec = scenario.engine_of(pool)

@@ -16,6 +16,7 @@ from llmsim.sim.handover import Handover
 from llmsim.sim.maker import Maker
 from llmsim.sim.moves import Moves
 from llmsim.sim.open_routers import open_decode_routers
+from llmsim.sim.reparallel.pool import MeshPool
 from llmsim.sim.supply import Supply
 from llmsim.sim.topology import Topology
 from llmsim.spec.scenario import Scenario
@@ -35,7 +36,7 @@ class Pools:
         changing = [plan for plan in plans if not plan.pool.is_fixed]
         fixed = sum(plan.pool.replicas for plan in self._fixed)
         self.log = FleetLog(tuple(plan.pool.name for plan in changing), fixed) if changing else None
-        self._supplies: list[Supply] = []
+        self._supplies: list[Supply | MeshPool] = []
         scenario = loaded.scenario
         self._topology = Topology(scenario.topology)
         moves = Moves(fleet.clock, self._topology)
@@ -47,8 +48,7 @@ class Pools:
                     for replica in ranks:
                         replica.place = place
         if self.log is not None:
-            seed = scenario.simulation.seed
-            self._supplies = [_supply(plan, fleet, maker, moves, self.log, seed) for plan in changing]
+            self._supplies = [_supply(loaded, plan, fleet, maker, moves, self.log) for plan in changing]
             for supply in self._supplies:
                 supply.open()
             fleet.when_over = self._stop
@@ -57,7 +57,8 @@ class Pools:
 
     def scale(self, scenario: Scenario) -> None:
         """Let the pools that have an autoscaler follow it; the fleet is open."""
-        Autoscaling(self._fleet, self._supplies, scenario)
+        scalable = [supply for supply in self._supplies if isinstance(supply, Supply)]
+        Autoscaling(self._fleet, scalable, scenario)
 
     def holdings(self) -> list[Holding]:
         """What was held when, of the whole fleet; empty when nothing could change. Call it when the run is over."""
@@ -85,8 +86,10 @@ def _handover(loaded: LoadedScenario, plans: Sequence[PoolPlan], fleet: Fleet, m
     )
 
 
-def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: FleetLog, seed: int) -> Supply:
-    pool = plan.pool
+def _supply(
+    loaded: LoadedScenario, plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: FleetLog
+) -> Supply | MeshPool:
+    pool, seed = plan.pool, loaded.scenario.simulation.seed
     spot = pool.spot
     if spot is None:
         return Supply(plan, fleet, maker, moves, log)
@@ -97,7 +100,11 @@ def _supply(plan: PoolPlan, fleet: Fleet, maker: Maker, moves: Moves, log: Fleet
     )
     log.capacity[pool.name] = there.source
     policy = plugins.RECLAIMS.get(spot.on_reclaim.kind)
-    return Supply(plan, fleet, maker, moves, log, there, policy, options_of(policy, spot.on_reclaim))
+    options = options_of(policy, spot.on_reclaim)
+    whole_pool: type[MeshPool] | None = getattr(policy, "whole_pool", None)
+    if whole_pool is not None:
+        return whole_pool(loaded, plan, fleet, maker, moves, log, there, options)
+    return Supply(plan, fleet, maker, moves, log, there, policy, options)
 
 
 def _throughout(plan: PoolPlan, end_s: float) -> Holding:

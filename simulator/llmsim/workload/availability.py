@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count
+from itertools import accumulate, count
 
 import numpy as np
 
@@ -32,6 +32,13 @@ class Availability:
     events: Iterable[CapacityEvent]
     source: str
     zones: tuple[str, ...] = ()
+
+    @property
+    def most(self) -> int:
+        """Most instances there ever are; of capacity without end, those of the start. Pure query."""
+        events: tuple[CapacityEvent, ...] = self.events if isinstance(self.events, tuple) else ()
+        changes: list[int] = [event.change for event in (*self.initial, *events)]
+        return max(accumulate(changes, initial=0))
 
 
 def availability(spot: Spot, *, pool: str, instances: int, seed: int) -> Availability:

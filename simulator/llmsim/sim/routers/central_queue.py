@@ -64,6 +64,10 @@ class CentralQueue(Router):
             self._join(req)
         return ""
 
+    def put_first(self, req: Request) -> None:
+        """``req``, which was taken and has lost its replica, is the next."""
+        self._queue.appendleft(req)
+
     def _enter(self, req: Request) -> None:
         """``req`` leaves the front end, unless it has given up."""
         if req in self._coming:
