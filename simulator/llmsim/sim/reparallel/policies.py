@@ -13,6 +13,7 @@ class Reparallelize:
     """
 
     Options = ReparallelizeOptions
+    moves_kv = True
     whole_pool = MeshPool
 
 
@@ -23,4 +24,5 @@ class Reroute:
     """
 
     Options = RerouteOptions
+    moves_kv = False
     whole_pool = MeshPool

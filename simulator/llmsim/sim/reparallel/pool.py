@@ -82,7 +82,7 @@ class MeshPool:
         self._held.open()
         config = self._wanted()
         for arrival in self._planned(config, {}).arrivals:
-            self._add(arrival, config).open(self._maker, self._plan_of(config))
+            self._add(arrival, config).open(self._plan_of(config))
         self._note("serving")
         self._held.let_time_pass()
 
@@ -187,7 +187,7 @@ class MeshPool:
             kept += running.tokens
             ready_s = self._clock.now + overhead_s + arrival.ready_s
             self._busy_until_s = max(self._busy_until_s, ready_s)
-            start = partial(running.start, self._maker, self._plan_of(config), partial(self._note, "serving"))
+            start = partial(running.start, self._plan_of(config), partial(self._note, "serving"))
             self._clock.call(ready_s, COMPLETION, start)
         goes_on = {req for running in self._running.values() for req, _ in running.contexts}
         back = [entry for hit in stopped.values() for entry in hit if entry[0] not in goes_on]
@@ -195,7 +195,7 @@ class MeshPool:
 
     def _add(self, arrival: Arrival, config: Configuration | None) -> Running:
         assert config is not None
-        running = Running(Pipeline(config.stages, config.ranks, arrival.devices), self._fleet)
+        running = Running(Pipeline(config.stages, config.ranks, arrival.devices), self._fleet, self._maker)
         self._running[self._next] = running
         self._next += 1
         return running

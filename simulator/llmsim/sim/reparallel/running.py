@@ -23,16 +23,17 @@ class Running:
     Args:
         shape: Stages, ranks and devices.
         fleet: Where its replica joins.
+        maker: Makes it.
 
     Attributes:
         contexts: Requests that wait for it to begin, each with its KV tokens.
         serves: Whether it has begun.
     """
 
-    def __init__(self, shape: Pipeline, fleet: Fleet) -> None:
+    def __init__(self, shape: Pipeline, fleet: Fleet, maker: Maker) -> None:
         self.shape = shape
         self.contexts: Hit = []
-        self._fleet, self._clock = fleet, fleet.clock
+        self._fleet, self._clock, self._maker = fleet, fleet.clock, maker
         self._replica: Replica | None = None
         self._has_joined = self._is_gone = False
 
@@ -51,16 +52,16 @@ class Running:
         """Its shape with so many tokens. Pure query."""
         return Pipeline(self.shape.stages, self.shape.ranks, self.shape.devices, tokens)
 
-    def open(self, maker: Maker, plan: PoolPlan) -> None:
+    def open(self, plan: PoolPlan) -> None:
         """It is there at 0 s; routers begin with it."""
-        (self._replica,) = maker.make(plan)
+        (self._replica,) = self._maker.make(plan)
         self._has_joined = True
 
-    def start(self, maker: Maker, plan: PoolPlan, told: Callable[[], None]) -> None:
+    def start(self, plan: PoolPlan, told: Callable[[], None]) -> None:
         """Its bytes are there. Nothing happens if it was stopped before."""
         if self._is_gone:
             return
-        (self._replica,) = maker.make(plan)
+        (self._replica,) = self._maker.make(plan)
         told()
         self._clock.call(
             self._clock.now, COMPLETION, partial(self._resume, self._replica)
@@ -91,6 +92,7 @@ class Running:
         if self._has_joined:
             door.left(replica)
         hit = replica.stop()
+        self._maker.end(replica)
         if door.watches:
             door.gone([req for req, _ in hit], replica)
         return self.contexts + hit
