@@ -46,6 +46,11 @@ def problems(tmp_path: Path, pool: str, rest: str = "") -> list[str]:
             " links: [{between: [x, z], bandwidth: 10Gb/s}]}",
             "fleet.0.provisioning.weights_from: zones 'y' and 'z' exchange data",
         ),
+        (
+            "failures: [{at_s: 1, repair_s: 1}]\n    provisioning: {weights_from: hub}",
+            "topology: {zones: [x, z], storage: [{name: hub, kind: object_store, zone: z}]}",
+            "fleet.0.provisioning.weights_from: zones 'x' and 'z' exchange data",
+        ),
         (SPOT + "}", "topology: {zones: [x, z]}", "fleet.0.spot.hazard.zones: unknown zone 'y'; known: x, z"),
         (SPOT + "}\n    zone: z", "", "fleet.0.zone: no replica is ever in 'z': spot capacity is in x, y"),
         ("provisioning: {weights_from: disc}", "", "weights_from: no storage is called 'disc'; did you mean 'disk'?"),
@@ -71,6 +76,7 @@ def test_one_clear_message(tmp_path: Path, pool: str, rest: str, message: str) -
             "topology: {zones: [x, y], links: [{between: [x, y], bandwidth: 1Gb/s}]}",
         ),
         (SPOT + ", dynamic_ondemand_fallback: true}\n    zone: z", ""),
+        (SPOT.replace("x, y", "x") + ", on_reclaim: migrate}\n    zone: z", "topology: {zones: [y, z]}"),
         ("failures: [{at_s: 1, repair_s: 1, instances: 2}]", ""),
     ],
 )

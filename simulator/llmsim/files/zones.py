@@ -30,6 +30,8 @@ def fleet_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
             yield from _failures(pool, at)
             if pool.spot is not None:
                 yield from _zones(pool, pool.spot, scenario.topology, at)
+            if not pool.is_fixed:
+                yield from _links(pool, scenario.topology, at)
 
 
 def _weights(pool: Pool, topology: Topology, at: Place) -> Iterator[tuple[Place, str]]:
@@ -56,26 +58,39 @@ def _failures(pool: Pool, at: Place) -> Iterator[tuple[Place, str]]:
 
 
 def _zones(pool: Pool, spot: Spot, topology: Topology, at: Place) -> Iterator[tuple[Place, str]]:
-    """Zones that are not listed, that nobody is in, or that move KV or weights and are not joined."""
+    """Zones of spot capacity that are not listed, or that nobody is in; a single one is the pool's own."""
     zones, key = _spot_zones(spot)
-    if topology.zones:
-        for zone in zones:
-            if zone and zone not in topology.zones:
-                yield (*at, "spot", *key), unknown_zone(zone, topology.zones)
-                return
-    falls_back = spot.dynamic_ondemand_fallback or spot.base_ondemand_fallback_replicas
-    if pool.zone and zones != [""] and pool.zone not in zones and not falls_back:
+    if len(zones) == 1:
+        return
+    for zone in zones:
+        if topology.zones and zone not in topology.zones:
+            yield (*at, "spot", *key), unknown_zone(zone, topology.zones)
+            return
+    if pool.zone and pool.zone not in zones and not _falls_back(spot):
         named = ", ".join(zones)
         message = (
             f"no replica is ever in '{pool.zone}': spot capacity is in {named}; remove it, or add a fallback"
         )
         yield (*at, "zone"), message
-    everywhere = list(dict.fromkeys([*zones, pool.zone or zones[0]] if falls_back else zones))
+
+
+def _links(pool: Pool, topology: Topology, at: Place) -> Iterator[tuple[Place, str]]:
+    """Zones that move KV or weights and are not joined."""
+    zones = [pool.zone or topology.default_zone]
+    if pool.spot is not None:
+        named, _ = _spot_zones(pool.spot)
+        if len(named) > 1:
+            zones = [*named, pool.zone or named[0]] if _falls_back(pool.spot) else named
     told = set()
-    for place, message in missing_links(topology, _exchanges(pool, spot, topology, everywhere, at)):
+    exchanges = _exchanges(pool, topology, list(dict.fromkeys(zones)), at)
+    for place, message in missing_links(topology, exchanges):
         if message not in told:
             told.add(message)
             yield place, message
+
+
+def _falls_back(spot: Spot) -> bool:
+    return spot.dynamic_ondemand_fallback or spot.base_ondemand_fallback_replicas > 0
 
 
 def _spot_zones(spot: Spot) -> tuple[list[str], Place]:
@@ -88,17 +103,17 @@ def _spot_zones(spot: Spot) -> tuple[list[str], Place]:
     return list(trace.zones), ("name",) if spot.name else ("trace",)
 
 
-def _exchanges(pool: Pool, spot: Spot, topology: Topology, zones: list[str], at: Place) -> Iterator[Exchange]:
+def _exchanges(pool: Pool, topology: Topology, zones: list[str], at: Place) -> Iterator[Exchange]:
     """Which zones move data to which: KV with a reclaim policy that moves it, and weights."""
-    if plugins.RECLAIMS.get(spot.on_reclaim.kind).moves_kv:
+    if pool.spot is not None and plugins.RECLAIMS.get(pool.spot.on_reclaim.kind).moves_kv:
         for one, other in combinations(zones, 2):
-            yield (*at, "spot", "on_reclaim"), one or pool.zone, other or pool.zone
+            yield (*at, "spot", "on_reclaim"), one, other
     source = pool.provisioning.weights_from
     place: Place = (*at, "provisioning", "weights_from")
     if source == PEER:
         for one, other in combinations(zones, 2):
-            yield place, one or pool.zone, other or pool.zone
+            yield place, one, other
     storage = topology.storage_called("object_store" if source == PEER else source)
     if storage is not None and storage.zone is not None:
         for zone in zones:
-            yield place, zone or pool.zone, storage.zone
+            yield place, zone, storage.zone

@@ -71,7 +71,10 @@ class Supply:
         self._instances: list[Instance] = []
         self._numbers = count()
         self._opening = True
-        self._home = self.pool.zone or (availability.zones[0] if availability else "")
+        zones = availability.zones if availability else ()
+        self._has_zones = len(zones) > 1
+        """Whether capacity comes from several zones; a single one is the pool's own, whatever its trace calls it."""
+        self._home = self.pool.zone or (zones[0] if self._has_zones else "")
         """Where instances on demand are: beside the spot ones."""
         spot = self.pool.spot
         self._market = self._open_market(spot, availability) if spot and availability else None
@@ -173,7 +176,7 @@ class Supply:
                 return False
             parts.append((held, min(held.free, needed)))
             needed -= parts[-1][1]
-        zone = parts[0][0].zone or None
+        zone = parts[0][0].zone or None if self._has_zones else None
         devices = sum(number for _, number in parts)
         deployment = Deployment(parts, self.moves.place(self.pool, devices, zone))
         self.deployments.append(deployment)
