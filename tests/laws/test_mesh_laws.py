@@ -27,6 +27,7 @@ fleet:
     notice_s: {notice_s}
     on_reclaim: {policy}
     price: 1.0
+topology: {{zones: [a, b], links: [{{between: [a, b], bandwidth: 10Gb/s, round_trip_ms: 1}}]}}
 engine: {{scheduler: {scheduler}, num_kv_tokens: 4000, max_num_seqs: 4, max_num_batched_tokens: 128,
   max_model_len: 400}}
 workload:
