@@ -28,6 +28,18 @@ SCENARIO = HERE / "speed.yaml"
 AZURE = HERE.parents[1] / "shared" / "data" / "traces" / "azure_llm_2023_conv.csv"
 
 
+DAY = (
+    "model=llama-3.1-70b",
+    "fleet={accelerator: a100-sxm-80gb, tensor_parallel_size: 4, replicas: 40, "
+    "autoscale: {policy: {kind: target_tracking, target_ongoing_requests: 3}, min_replicas: 10, max_replicas: 100}, "
+    "spot: {hazard: {reclaims_per_instance_hour: 0.15, mean_outage_s: 1800}, notice_s: 120, on_reclaim: drain}}",
+    "workload={arrival: {kind: diurnal, request_rate: 11.574}, input_tokens: 512, output_tokens: 512, "
+    "num_requests: 1000000}",
+    "router=least_requests",
+)
+"""A day of a million requests on up to 100 spot replicas that follow it, with about 200 reclaims."""
+
+
 def load(*changes: str) -> LoadedScenario:
     """The benchmark scenario with ``changes``, each ``path.to.key=value``."""
     return load_scenario(SCENARIO, changes)
@@ -98,6 +110,7 @@ def rows(capacity: float) -> dict[str, Callable[[], None]]:
             "fleet.replicas=100",
             "router=least_requests",
         ),
+        "day": lambda: measure("day", 15_000, *DAY),
         "million": lambda: measure("million", 60_000, steady, "workload.num_requests=1000000"),
     }
 

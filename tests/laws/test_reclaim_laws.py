@@ -106,3 +106,29 @@ def test_fast_forward_equals_stepping_under_reclaims(case: Case, tmp_path_factor
     assert (
         sum(req.lost_tokens for req in fast.requests) == fast.fleet.summary(0.0, fast.end_s)["lost_kv_tokens"]
     )
+
+
+@pytest.mark.parametrize("policy", ["restart", "drain", "migrate"])
+def test_after_a_storm_nobody_is_stuck(policy: str, tmp_path: Path) -> None:
+    """Every instance is reclaimed at once, and all come back: every request is done, once."""
+    (tmp_path / "storm.csv").write_text("t_s,instances\n0,3\n4,0\n40,3\n")
+    file = tmp_path / "storm.yaml"
+    file.write_text(
+        f"""
+model: llama-3.1-8b
+fleet:
+  accelerator: a100-sxm-80gb
+  replicas: 3
+  provisioning: {{startup_delay_s: 5}}
+  spot: {{trace: storm.csv, notice_s: 1, on_reclaim: {policy}, price: 1.0}}
+  cost_model: {{kind: linear, iteration_s: 0.006, per_token_s: 2.2e-5}}
+engine: {{num_kv_tokens: 100000}}
+workload: {{arrival: {{kind: poisson, request_rate: 20}}, input_tokens: 100, output_tokens: 300, num_requests: 300}}
+"""
+    )
+    record = simulate(load_scenario(file))
+
+    assert {"completed"} == {req.status for req in record.requests}
+    assert all(req.generated == req.output_tokens for req in record.requests)
+    assert 3 == record.fleet.summary(0.0, record.end_s)["reclaims"]
+    assert 36 <= record.fleet.summary(0.0, record.end_s)["downtime_s"] < 36 + 5 + 60

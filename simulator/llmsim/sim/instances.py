@@ -42,14 +42,17 @@ class Deployment:
         parts: (instance, devices taken there).
         place: Where it sits in the network.
         replicas: Its ranks, once it serves.
-        state: ``starting``, ``serving`` (takes requests), ``draining`` (finishes those it has), ``gone``.
+        state: ``starting``, ``warm`` (loaded, and idle), ``serving`` (takes requests), ``draining`` (finishes
+            those it has), ``gone``.
+        returns: Whether it will be warm when it has drained.
     """
 
     def __init__(self, parts: list[tuple[Instance, int]], place: Place | None) -> None:
         self.parts = parts
         self.place = place
         self.replicas: list[Replica] = []
-        self.state: Literal["starting", "serving", "draining", "gone"] = "starting"
+        self.state: Literal["starting", "warm", "serving", "draining", "gone"] = "starting"
+        self.returns = False
         for instance, count in parts:
             instance.free -= count
 

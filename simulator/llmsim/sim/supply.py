@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import count
+from math import inf
 from typing import Any
 
 from llmsim.engine.request import Request
-from llmsim.files.prices import PoolPrices, pool_prices
 from llmsim.measure.fleet_log import FleetEvent, FleetLog, Kind
 from llmsim.measure.ledger import Holding
 from llmsim.sim.build import PoolPlan
 from llmsim.sim.clock import COMPLETION
+from llmsim.sim.estate import Estate
 from llmsim.sim.failures import Repairs
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.instances import Deployment, Instance
 from llmsim.sim.maker import Maker
-from llmsim.sim.market import Market
 from llmsim.sim.moves import Moves
 from llmsim.sim.reclaims.base import Reclaim
 from llmsim.sim.reclaims.restart import Restart
 from llmsim.spec.base import Strict
-from llmsim.spec.spot import Spot
 from llmsim.workload.availability import Availability
 
 
@@ -43,7 +41,6 @@ class Supply:
     Attributes:
         target: Replicas wanted.
         deployments: Those there are, in order of deployment.
-        holdings: What was held, and given back or taken.
     """
 
     def __init__(
@@ -62,22 +59,21 @@ class Supply:
         self.moves = moves
         self.target = self.pool.replicas
         self.deployments: list[Deployment] = []
-        self.holdings: list[Holding] = []
         self.reclaim = reclaim(self, reclaim_options)
         self._maker = maker
         self._log = log
-        self._prices: PoolPrices = pool_prices(self.pool)
         self._repairs = Repairs(self)
-        self._instances: list[Instance] = []
-        self._numbers = count()
         self._opening = True
-        zones = availability.zones if availability else ()
-        self._has_zones = len(zones) > 1
-        """Whether capacity comes from several zones; a single one is the pool's own, whatever its trace calls it."""
-        self._home = self.pool.zone or (zones[0] if self._has_zones else "")
-        """Where instances on demand are: beside the spot ones."""
-        spot = self.pool.spot
-        self._market = self._open_market(spot, availability) if spot and availability else None
+        accelerator = plan.accelerator.name
+        self._estate = Estate(self.clock, self.pool, accelerator, availability, self._delay_s)
+        if self.pool.spot and availability:
+            self._estate.trade(
+                availability,
+                self.pool.spot.notice_s,
+                changed=self.adjust,
+                noticed=self._notice,
+                taken=lambda instance: self.lose(instance, "reclaimed"),
+            )
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -85,8 +81,8 @@ class Supply:
         """Deploy what can be had at 0 s; it serves at once."""
         self.adjust()
         self._opening = False
-        if self._market:
-            self._market.open()
+        if self._estate.market:
+            self._estate.market.open()
         self._repairs.expect()
 
     def want(self, replicas: int) -> None:
@@ -118,67 +114,76 @@ class Supply:
     @property
     def instances(self) -> list[Instance]:
         """What it holds, in order. Pure query."""
-        return list(self._instances)
+        return list(self._estate.held)
+
+    @property
+    def holdings(self) -> list[Holding]:
+        """What was held, and given back or taken. Pure query."""
+        return self._estate.holdings
 
     def close(self) -> None:
         """The run is over: what is held was held until now."""
         for instance in self.instances:
-            self._end_holding(instance)
+            self._estate.end(instance)
 
     # --- towards the target ---------------------------------------------------------------------
 
     def adjust(self) -> None:
         """Ask for what is missing, let go of what is too much."""
-        spot = self.pool.spot
+        spot, warm = self.pool.spot, self.pool.provisioning.warm_replicas
         if spot is None:
-            self._adjust(is_spot=False, wanted=self.target)
+            self._adjust(is_spot=False, wanted=self.target, warm=warm)
         else:
             base = min(spot.base_ondemand_fallback_replicas, self.target)
-            self._adjust(is_spot=True, wanted=self.target - base + spot.num_overprovision * bool(self.target))
-            serving = sum(each.is_spot for each in self._sound() if each.state == "serving")
+            more = spot.num_overprovision if self.target else 0
+            self._adjust(is_spot=True, wanted=self.target - base + more, warm=warm)
+            serving = sum(each.state == "serving" for each in self._sound(is_spot=True))
             missing = max(0, self.target - base - serving) if spot.dynamic_ondemand_fallback else 0
-            self._adjust(is_spot=False, wanted=base + missing)
-        for instance in [each for each in self._instances if each.free == each.devices]:
-            self._give_back(instance)
+            self._adjust(is_spot=False, wanted=base + missing, warm=0)
+        for instance in self._estate.give_back_idle():
+            self.note("released", instance.name)
 
-    def _sound(self) -> list[Deployment]:
-        """Deployments that serve or will, none of them about to be taken. Pure query."""
-        never = float("inf")
-        return [d for d in self.deployments if d.state in ("starting", "serving") and d.deadline_s == never]
+    def _sound(self, *, is_spot: bool) -> list[Deployment]:
+        """Deployments that serve, will, or could, and that nobody is about to take. Pure query."""
+        return [
+            each
+            for each in self.deployments
+            if each.is_spot is is_spot
+            and (each.state != "draining" or each.returns)
+            and each.deadline_s == inf
+        ]
 
-    def _adjust(self, *, is_spot: bool, wanted: int) -> None:
-        mine = [each for each in self._sound() if each.is_spot is is_spot]
-        for _ in range(wanted - len(mine)):
+    def _adjust(self, *, is_spot: bool, wanted: int, warm: int) -> None:
+        """So many that serve, and so many more that could at once."""
+        for _ in range(wanted + warm - len(self._sound(is_spot=is_spot))):
             if not self._deploy(is_spot=is_spot):
-                return
-        extra = len(mine) - wanted
-        if extra > 0:
-            newest_first = mine[::-1]
-            for deployment in sorted(newest_first, key=lambda each: each.state == "serving")[:extra]:
-                self.drain(deployment)
+                break
+        mine = self._sound(is_spot=is_spot)
+        serving = [each for each in mine if each.state == "serving"]
+        for deployment in serving[wanted:]:
+            deployment.returns = True
+            self.drain(deployment)
+        for deployment in [each for each in mine if each.state == "warm"][: max(0, wanted - len(serving))]:
+            self._join(deployment)
+        spare = [each for each in mine if each.state != "serving"]
+        spare.sort(key=lambda each: ("draining", "warm", "starting").index(each.state))
+        for deployment in spare[len(spare) - max(0, len(mine) - wanted - warm) :]:
+            deployment.returns = False
+            if deployment.state != "draining":
+                self._end(deployment)
 
     def _deploy(self, *, is_spot: bool) -> bool:
         """Find devices for one more replica, on what is held or on more; False where there are none."""
-        needed = self.plan.plan.num_devices * self.pool.data_parallel_size
-        parts: list[tuple[Instance, int]] = []
-        for instance in self._instances:
-            if (
-                instance.is_spot is is_spot
-                and instance.deadline_s == float("inf")
-                and instance.free
-                and needed
-            ):
-                parts.append((instance, min(instance.free, needed)))
-                needed -= parts[-1][1]
-        while needed > 0:
-            held = self._acquire(is_spot=is_spot, needed=needed)
-            if held is None:
-                return False
-            parts.append((held, min(held.free, needed)))
-            needed -= parts[-1][1]
-        zone = parts[0][0].zone or None if self._has_zones else None
-        devices = sum(number for _, number in parts)
-        deployment = Deployment(parts, self.moves.place(self.pool, devices, zone))
+        known = set(self._estate.held)
+        devices = self.plan.plan.num_devices * self.pool.data_parallel_size
+        parts = self._estate.find(devices, is_spot=is_spot)
+        for instance in self._estate.held:
+            if instance not in known:
+                self.note("requested", instance.name)
+        place = None if parts is None else self.moves.place(self.pool, devices, self._estate.zone_of(parts))
+        if parts is None or place is None:
+            return False
+        deployment = Deployment(parts, place)
         self.deployments.append(deployment)
         ready_s = max(instance.ready_s for instance, _ in parts)
         if self._opening:
@@ -187,26 +192,9 @@ class Supply:
             self.clock.call(ready_s, COMPLETION, lambda: self._load(deployment))
         return True
 
-    def _acquire(self, *, is_spot: bool, needed: int) -> Instance | None:
-        """One more instance, or None where the market has no more."""
-        now_s = self.clock.now
-        size = self._prices.num_accelerators if self.pool.instance else needed
-        if is_spot:
-            zones = self._market.zones() if self._market else []
-            if not zones:
-                return None
-            zone = min(zones, key=self._held_there)
-            name = self._market.take(zone) if self._market else ""
-        else:
-            zone, name = self._home, f"{self.pool.name}/{next(self._numbers)}"
-        delay_s = 0.0 if self._opening else self._repairs.wait_s() + self.pool.provisioning.startup_delay_s
-        instance = Instance(name, zone, size, is_spot=is_spot, held_s=now_s, ready_s=now_s + delay_s)
-        self._instances.append(instance)
-        self.note("requested", instance.name)
-        return instance
-
-    def _held_there(self, zone: str) -> int:
-        return sum(instance.zone == zone for instance in self._instances if instance.is_spot)
+    def _delay_s(self) -> float:
+        """Seconds until an instance asked for now runs its image."""
+        return 0.0 if self._opening else self._repairs.wait_s() + self.startup_s
 
     # --- the life of a replica ------------------------------------------------------------------
 
@@ -226,25 +214,26 @@ class Supply:
         if len(deployment.parts) == 1:
             deployment.parts[0][0].replica_index = deployment.replicas[0].engine.index
         if self._opening:
-            deployment.state = "serving"
-            self.note("serving")
+            deployment.state = "warm"
         else:  # once their processes have begun
-            self.clock.call(self.clock.now, COMPLETION, lambda: self._join(deployment))
+            self.clock.call(self.clock.now, COMPLETION, lambda: self._begin(deployment))
+
+    def _begin(self, deployment: Deployment) -> None:
+        """It could take requests from now on, and does if it is to."""
+        if deployment.state == "starting":
+            deployment.state = "warm"
+            self.adjust()
 
     def _join(self, deployment: Deployment) -> None:
         """It takes requests from now on."""
-        if deployment.state == "starting":
-            deployment.state = "serving"
-            self.note("serving")
+        deployment.state = "serving"
+        self.note("serving")
+        if not self._opening:  # routers begin with those of 0 s
             for replica in deployment.replicas:
                 self.fleet.joined(replica)
-            self.adjust()
 
     def drain(self, deployment: Deployment) -> None:
-        """It takes no more requests, and goes when it has none."""
-        if deployment.state == "starting":
-            self._end(deployment)
-            return
+        """It takes no more requests; when it has none it goes, or is warm."""
         self.leave(deployment)
         self.note("draining")
         for replica in deployment.replicas:
@@ -259,7 +248,10 @@ class Supply:
 
     def _drained(self, deployment: Deployment) -> None:
         if deployment.state == "draining" and not deployment.num_requests:
-            self._end(deployment)
+            if deployment.returns:
+                deployment.state, deployment.returns = "warm", False
+            else:
+                self._end(deployment)
             self.adjust()
 
     def _end(self, deployment: Deployment) -> None:
@@ -274,41 +266,23 @@ class Supply:
 
     # --- the market -----------------------------------------------------------------------------
 
-    def _open_market(self, spot: Spot, availability: Availability) -> Market:
-        return Market(
-            self.clock,
-            availability,
-            spot.notice_s,
-            changed=self.adjust,
-            noticed=self._notice,
-            taken=self._take,
-            held_in=self._names_in,
-        )
-
-    def _names_in(self, zone: str) -> list[str]:
-        """Spot instances held in ``zone``, the newest first. Pure query."""
-        return [each.name for each in reversed(self._instances) if each.is_spot and each.zone == zone]
-
-    def _notice(self, name: str, deadline_s: float) -> None:
-        instance = self._called(name)
+    def _notice(self, instance: Instance, deadline_s: float) -> None:
         instance.deadline_s = deadline_s
-        self.note("notice", name)
+        self.note("notice", instance.name)
         for deployment in [each for each in self.deployments if each.is_on(instance)]:
-            if deployment.state == "starting":
+            deployment.returns = False
+            if deployment.state in ("starting", "warm"):
                 self._end(deployment)
             else:
                 self.reclaim.noticed(deployment, deadline_s)
         self.adjust()
-
-    def _take(self, name: str) -> None:
-        self.lose(self._called(name), "reclaimed")
 
     def lose(self, instance: Instance, kind: Kind) -> None:
         """``instance`` is gone this moment, with all that was on it."""
         hit: list[tuple[Request, int]] = []
         for deployment in [each for each in self.deployments if each.is_on(instance)]:
             hit += self.stop(deployment)
-        self._end_holding(instance)
+        self._estate.end(instance)
         self.note(
             kind,
             instance.name,
@@ -338,36 +312,6 @@ class Supply:
         if deployment.state != "gone":
             self._end(deployment)
             self.adjust()
-
-    def _called(self, name: str) -> Instance:
-        return next(instance for instance in self._instances if instance.name == name)
-
-    # --- books ----------------------------------------------------------------------------------
-
-    def _give_back(self, instance: Instance) -> None:
-        self._end_holding(instance)
-        if instance.is_spot and self._market:
-            self._market.give_back(instance.name, instance.zone)
-        self.note("released", instance.name)
-
-    def _end_holding(self, instance: Instance) -> None:
-        instance.is_held = False
-        self._instances.remove(instance)
-        self.holdings.append(
-            Holding.of_pool(
-                self.pool.name,
-                self._prices,
-                instance.devices,
-                is_spot=instance.is_spot,
-                accelerator=self.plan.accelerator.name,
-                start_s=instance.held_s,
-                end_s=self.clock.now,
-                replica=instance.replica_index,
-                instance=instance.name,
-                instance_type=self.pool.instance or "",
-                zone=instance.zone,
-            )
-        )
 
     def note(self, kind: Kind, instance: str = "", **counts: Any) -> None:
         """Write down a change; ``counts`` are the other fields of :class:`FleetEvent`."""

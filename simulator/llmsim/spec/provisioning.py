@@ -11,14 +11,13 @@ from llmsim.units import Quantity
 
 
 class Provisioning(Strict):
-    """From asking for an instance to its first request: start, then weights.
-
-    SkyServe (arXiv 2411.01438, §2.2) measures about three minutes for both with a 7B-13B model; the default
-    start leaves the weights' share of that to their transfer.
-    """
+    """From asking for an instance to its first request: start, then weights. The default start is an assumption."""
 
     startup_delay_s: Annotated[float, Quantity("s"), Field(ge=0)] = Field(
         120.0, description="from the request for an instance until it runs its image"
+    )
+    warm_replicas: Annotated[int, Field(ge=0)] = Field(
+        0, description="replicas beyond those that serve, kept with their weights loaded, and paid for"
     )
     weights_from: str = Field(
         "disk",
