@@ -12,8 +12,6 @@ from llmsim.spec.provisioning import Provisioning
 from llmsim.spec.serving import Pool
 from llmsim.spec.spot import PriceTrace, Spot
 
-STARTUP_SOURCE = "SkyServe, arXiv 2411.01438, section 2.2: about three minutes with the weights"
-
 
 def fleet_assumptions(record: RunRecord, pools: list[Pool]) -> list[Fact]:
     """Per pool that can change its spot capacity, price and start; then machines, storage and links."""
@@ -96,4 +94,4 @@ def _start(provisioning: Provisioning) -> Fact:
     value = (
         f"{seconds(delay_s)} until an instance runs its image, then weights from {provisioning.weights_from}"
     )
-    return Fact("Start", value, STARTUP_SOURCE if delay_s == usual else "")
+    return Fact("Start", value, "assumed" if delay_s == usual else "")
