@@ -1,0 +1,34 @@
+"""What papers reported of fleets, in their own settings: ``benchmarks/reproduce``, coarsely, against the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reproduce import distserve
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not here")
+
+
+def test_distserve_puts_prefill_on_two_gpus_and_decode_on_one():
+    """LLMServe/DistServe@09804e8 simdistserve/README.md: four A100, prefill TP2 and decode TP1, 1.56 req/s per GPU."""
+    lines = distserve.fitted_lines(DATA)
+    rates = {each: distserve.best_rate(each, lines) for each in distserve.placements(single=True)}
+
+    assert {(1, 1), (1, 2), (2, 1), (2, 2)} == {(each.prefill_tp, each.decode_tp) for each in rates}
+    best = max(rates, key=lambda each: rates[each])
+    assert distserve.PUBLISHED_PLACEMENT == best
+    assert distserve.PUBLISHED_RATE == pytest.approx(rates[best], rel=0.25)
+    assert 1.2 * max(rate for each, rate in rates.items() if each != best) < rates[best]
+
+
+def test_distserve_with_long_answers_needs_two_gpus_to_decode():
+    """Answers of 653 tokens fill one A100 with KV: the law behind the plan is memory, and the plan follows it."""
+    lines, lengths = distserve.fitted_lines(DATA), distserve.trace_lengths(DATA)
+    one = distserve.best_rate(distserve.Placement(2, 1), lines, lengths=lengths)
+    two = distserve.best_rate(distserve.Placement(2, 2), lines, lengths=lengths)
+
+    assert two > 2 * one
