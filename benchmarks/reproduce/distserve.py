@@ -186,8 +186,8 @@ def reproduce(data: Path) -> Reproduction:
             "the one decode GPU that ends the rate.",
             "Their simulator moves KV in no time and without a memory limit; here it crosses NVLink, and a decode GPU "
             "holds what fits beside the weights.",
-            f"Long answers change the plan: with the lengths of 300 ShareGPT prompts answered by Llama-3.1-8B (653 "
-            f"tokens, almost four times as long) the best is {other_best} ({other[other_best]:.2f}), as one A100 has no room for the "
+            "Long answers change the plan: with 300 ShareGPT prompts as Llama-3.1-8B answered them (653 tokens, almost "
+            f"four times as long) the best is {other_best} ({other[other_best]:.2f}), as one A100 has no room for the "
             f"KV; all: {_listed(other)}.",
         ],
     )
