@@ -70,7 +70,7 @@ def reproduce(data: Path) -> Reproduction:
             f"The absolute rate is too high. {ONE} req/s are {ONE * flops:.0%} of the four cards' peak, {one:.2f} are "
             f"{one * flops:.0%}. The curves here are of cuBLAS and FlashAttention as vLLM calls them, all-reduces "
             "included; FastGen's first release ran kernels and a Python batcher of its own, of which no timing is "
-            f"published. No engine file was made to fit. With 8 clients in flight it is {few:.2f} here; the figure does "
-            "not say how many there were.",
+            f"published. No engine file was made to fit. With 8 clients in flight it is {few:.2f} here; the figure "
+            "does not say how many there were.",
         ],
     )
