@@ -160,8 +160,8 @@ def reproduce(data: Path) -> Reproduction:
             "`sr-greedy` has nothing unknown in it: two models on each GPU, 237 ms a request. The queues and the "
             "dropping agree with their cluster as well as their own simulator does.",
             f"`mp-search` up to scale 1.5 is groups of four GPUs. Their latency was not found as text; "
-            f"{TP4_S * 1e3:.0f} ms is a quarter of 237 plus the all-reduces that the cost model here charges, set before "
-            f"the run. 10% more or less give {slower} and {faster} at scales 0.5 / 1.",
+            f"{TP4_S * 1e3:.0f} ms is a quarter of 237 plus the all-reduces that the cost model here charges, set "
+            f"before the run. 10% more or less give {slower} and {faster} at scales 0.5 / 1.",
             "`mp-search` from scale 2 on is pipelines of eight stages, taken as even and without hand-over, which "
             "AlpaServe's are not: 18 models and not 20 fit a group, so the largest stage is 9% to 15% larger. That "
             "takes 0.02 to 0.03 off at scale 2, not all of the difference.",
