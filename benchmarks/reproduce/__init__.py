@@ -1,0 +1,1 @@
+"""Published results of other systems, each simulated in its authors' own setting."""
