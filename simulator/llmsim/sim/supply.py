@@ -258,7 +258,7 @@ class Supply:
                 self.fleet.left(replica)
 
     def _drained(self, deployment: Deployment) -> None:
-        if deployment.state == "draining" and not deployment.num_requests:
+        if deployment.state == "draining" and deployment.is_empty:
             self._end(deployment)
             self.adjust()
 
