@@ -20,9 +20,10 @@ fleet:
     accelerator: h100-sxm
     replicas: {prefill}
     pipeline_parallel_size: {stages}
+    {prefill_scaling}
     cost_model: &line {{kind: linear, iteration_s: 0.006, per_token_s: 2.2e-5, per_sequence_s: 2.0e-6,
       per_prefill_pair_s: 1.0e-9, per_decode_kv_token_s: 4.0e-8}}
-  - {{name: decode, role: decode, accelerator: h100-sxm, replicas: {decode}, cost_model: *line {spot}}}
+  - {{name: decode, role: decode, accelerator: h100-sxm, replicas: {decode}, cost_model: *line {spot} {decode_scaling}}}
   - {{name: both, role: mixed, accelerator: h100-sxm, replicas: {mixed}, cost_model: *line}}
 engine: {{scheduler: {scheduler}, num_kv_tokens: {kv_tokens}, max_num_seqs: {seqs}, max_num_batched_tokens: 128}}
 disaggregation: {{kv_transfer: {transfer}, router: {decode_router}}}
@@ -37,6 +38,10 @@ simulation: {{seed: {seed}, fast_forward: {fast_forward}}}
 SPOT = (
     ", usd_per_hour: 2.0, provisioning: {startup_delay_s: 2}, spot: {hazard: {reclaims_per_instance_hour: 300, "
     "mean_outage_s: 5}, notice_s: 1, price: 1.0, on_reclaim: %s}"
+)
+SCALING = (
+    "autoscale: {max_replicas: 3, interval_s: 0.3, "
+    "policy: {kind: scheduled, period_s: 1.5, schedule: [{at: 0, replicas: 3}, {at: 0.6, replicas: 1}]}}"
 )
 
 
@@ -58,6 +63,8 @@ SPOT = (
                 ["{kind: poisson, request_rate: 12}", "{kind: closed, max_concurrency: 9}", "{kind: burst}"]
             ),
             "spot": st.sampled_from(["", "", SPOT % "restart", SPOT % "migrate"]),
+            "prefill_scaling": st.sampled_from(["", SCALING + "\n    provisioning: {startup_delay_s: 0.1}"]),
+            "decode_scaling": st.sampled_from(["", ", " + SCALING]),
             "seed": st.integers(0, 10_000),
         }
     ),

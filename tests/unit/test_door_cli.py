@@ -219,7 +219,19 @@ def test_one_problem_without_a_place_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["schedulers", "kv_caches", "routers", "cost_models", "accelerators", "links", "nodes"]
+    "kind",
+    [
+        "schedulers",
+        "kv_caches",
+        "routers",
+        "autoscalers",
+        "reclaim_policies",
+        "cost_models",
+        "accelerators",
+        "instances",
+        "links",
+        "nodes",
+    ],
 )
 def test_every_kind_is_listed_with_its_source(shell: Shell, kind: str) -> None:
     """--json prints the same rows for programs."""

@@ -61,10 +61,7 @@ def test_what_was_taken_as_given_is_said(record: RunRecord) -> None:
         in text
     )
     assert "Spot price $1.00 an hour each [the pool's spot.price]" in text
-    assert (
-        "Start 2.00 min until an instance runs its image, then weights from disk [assumed]"
-        in text
-    )
+    assert "Start 2.00 min until an instance runs its image, then weights from disk [assumed]" in text
     assert "Machine dgx-h100: 8 devices [a data sheet]" in text
 
 

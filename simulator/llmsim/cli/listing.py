@@ -20,6 +20,8 @@ POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
     "kv_caches": plugins.KV_CACHES,
     "routers": plugins.ROUTERS,
+    "autoscalers": plugins.AUTOSCALERS,
+    "reclaim_policies": plugins.RECLAIMS,
     "cost_models": plugins.COST_MODELS,
 }
 

@@ -99,6 +99,7 @@ class Handover:
             parcel = Parcel(
                 req, tokens, source, source.engine.kv.hold(tokens), self._clock.now - req.scheduled_s
             )
+            source.num_parcels += 1
             req.stop_at, req.finish_s = req.output_tokens, nan
             req.prefill_target = req.input_tokens + req.generated
             req.computed = req.cached_tokens
@@ -177,6 +178,7 @@ class Handover:
                 return
             dock.waiting.popleft()
             dock.moving[parcel] = None
+            target.num_parcels += 1
             self._send(dock, parcel, target)
 
     def _send(self, dock: Dock, parcel: Parcel, target: Replica) -> None:
@@ -209,6 +211,8 @@ class Handover:
         req.computed = max(req.computed, min(parcel.tokens, req.prefill_target - 1))
         refusal = target.submit(req)
         assert not refusal  # it was asked before the prompt was computed
+        parcel.source.num_parcels -= 1
+        parcel.source.tell_if_empty()
 
     def _drop(self, dock: Dock, parcel: Parcel) -> None:
         """The KV of ``parcel`` is gone with its source."""
@@ -216,12 +220,14 @@ class Handover:
             self._stop(dock, parcel)
             if parcel.target is not None:
                 self._make_room(parcel.target, parcel.reserved)
+                parcel.target.tell_if_empty()
         else:
             dock.waiting.remove(parcel)
 
     @staticmethod
     def _lose(parcel: Parcel) -> tuple[Request, int]:
         """Its KV is gone with the replica that had it."""
+        parcel.source.num_parcels -= 1
         if parcel.held is not None:
             parcel.source.engine.kv.unhold(parcel.held)
         return parcel.req, parcel.tokens
@@ -229,6 +235,8 @@ class Handover:
     def _stop(self, dock: Dock, parcel: Parcel) -> None:
         """It is no longer on the wire."""
         del dock.moving[parcel]
+        if parcel.target is not None:
+            parcel.target.num_parcels -= 1
         if parcel.transfer is not None:
             self._moves.cancel(parcel.transfer)
 

@@ -71,6 +71,11 @@ class Deployment:
         """Requests on it. Pure query."""
         return sum(replica.num_requests for replica in self.replicas)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody needs it any more. Pure query."""
+        return all(replica.is_empty for replica in self.replicas)
+
     def is_on(self, instance: Instance) -> bool:
         """Whether it has devices of ``instance``. Pure query."""
         return any(each is instance for each, _ in self.parts)

@@ -214,7 +214,7 @@ class PipelinedReplica(Replica):
             if delivered:
                 self._delivered(delivered)
                 if self._when_empty:
-                    self._tell_if_empty()
+                    self.tell_if_empty()
         for one in self._passes:
             if one.plan.decodes and not one.batch.allocated:
                 one.batch.allocate_decode()

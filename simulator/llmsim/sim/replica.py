@@ -59,6 +59,8 @@ class Replica:
         """Where it sits, in fleets that move data."""
         self.before_planning: Callable[[], None] | None = None
         """Called at each boundary: who else wants something of the KV pool may have it there, not in mid-run."""
+        self.num_parcels = 0
+        """Requests that are elsewhere, or nowhere yet, while this replica keeps KV or room for them."""
         self._when_empty: Callable[[], None] | None = None
         self._run: Run | None = None
         self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
@@ -132,17 +134,23 @@ class Replica:
         if not self.engine.withdraw(req):
             return False
         self.wake()
-        self._tell_if_empty()
+        self.tell_if_empty()
         return True
 
     def when_empty(self, then: Callable[[], None]) -> None:
-        """Call ``then`` once, when no request is left here; at the end of this moment if that is so now."""
+        """Call ``then`` once, when nothing is left here; at the end of this moment if that is so now."""
         self._when_empty = then
-        self._tell_if_empty()
+        self.tell_if_empty()
 
-    def _tell_if_empty(self) -> None:
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody needs it: no request is here, and no KV of one that goes to or from here. Pure query."""
+        return not self.num_requests and not self.num_parcels
+
+    def tell_if_empty(self) -> None:
+        """Something has gone: tell who waits for that, if it was the last."""
         then = self._when_empty
-        if then is not None and not self.num_requests:
+        if then is not None and self.is_empty:
             self._when_empty = None
             self.clock.call(self.clock.now, COMPLETION, then)
 
@@ -219,7 +227,7 @@ class Replica:
             if delivered:
                 self._delivered(delivered)
                 if self._when_empty:
-                    self._tell_if_empty()
+                    self.tell_if_empty()
             moment_s = clock.now * (1 + TIE)
             while (next_s := clock.acts_before(self._phase, moment_s)) is not None:
                 self._alarm = clock.at(next_s, self._phase)

@@ -247,7 +247,7 @@ class Supply:
                 self.fleet.left(replica)
 
     def _drained(self, deployment: Deployment) -> None:
-        if deployment.state == "draining" and not deployment.num_requests:
+        if deployment.state == "draining" and deployment.is_empty:
             if deployment.returns:
                 deployment.state, deployment.returns = "warm", False
             else:

@@ -59,7 +59,7 @@ class Migrate(Reclaim):
             targets[0].place,
             sum(replica.kv_tokens for replica in deployment.replicas) * self.supply.plan.kv_bytes_per_token,
         )
-        if not deployment.num_requests or deadline_s - needed_s <= clock.now:
+        if deployment.is_empty or deadline_s - needed_s <= clock.now:
             Exodus(self.supply, deployment).begin()
         else:
             wait_s = max(SHORTEST_WAIT_S, (deadline_s - needed_s - clock.now) / 2)
