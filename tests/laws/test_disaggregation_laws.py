@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -81,3 +83,32 @@ def test_fast_forward_equals_stepping(case: dict[str, object], tmp_path_factory:
     require_same(outcome(fast), outcome(slow), f"{case}")
     assert {"completed"} == {req.status for req in fast.requests}
     assert all(req.generated == req.output_tokens for req in fast.requests)
+
+
+def test_one_request_alone_is_its_parts(tmp_path: Path):
+    """Prefill, the KV's time on the wire, then decode: TTFT is the prefill's, the first gap holds the transfer."""
+    line = "{kind: linear, iteration_s: 0.01, per_token_s: 1.0e-5}"
+    pool = "accelerator: h100-sxm, node: p5.48xlarge, tensor_parallel_size: 8, usd_per_hour: 1"
+    file = tmp_path / "one.yaml"
+    file.write_text(
+        f"""
+model: llama-3.1-8b
+fleet:
+  - {{name: p, role: prefill, {pool}, cost_model: {line}}}
+  - {{name: d, role: decode, {pool}, cost_model: {line}}}
+engine: {{num_kv_tokens: 10000}}
+workload: {{arrival: {{kind: constant, request_rate: 1}}, input_tokens: 1000, output_tokens: 3, num_requests: 1}}
+"""
+    )
+    record = simulate(load_scenario(file))
+    [req] = record.requests
+    kv_bytes = 1000 * 131_072  # 32 layers × 2 × 8 heads × 128 × 2 bytes a token
+    wire_s = kv_bytes / 400e9  # 3,200 Gb/s between two p5 nodes
+
+    assert 0.02 == pytest.approx(req.first_token_s - req.arrival_s, rel=1e-9)
+    assert 1 == record.handover.requests
+    assert kv_bytes == record.handover.kv_bytes
+    assert wire_s < record.handover.exposed_s < wire_s + 50e-6  # the latency of the way comes on top
+    assert 2 * 0.01001 + record.handover.exposed_s == pytest.approx(
+        req.finish_s - req.first_token_s, rel=1e-9
+    )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from llmsim.cost.stage import StageCost
 from llmsim.engine.request import Request
 from llmsim.measure.fleet_log import FleetLog
+from llmsim.measure.handover_log import HandoverLog
 from llmsim.measure.ledger import Holding
 from llmsim.measure.requests import RequestTable
 
@@ -143,6 +144,7 @@ class RunRecord:
         skipped_trace_rows: Rows of the trace that were not offered, by reason.
         workload: The requests' source, in words.
         fleet: What happened to the fleet; None for one that never changed.
+        handover: What went from prefill to decode replicas; None where all do both.
         holdings: Who was held when, at which price; empty when every replica was held throughout.
     """
 
@@ -156,6 +158,7 @@ class RunRecord:
     workload: str = ""
     holdings: list[Holding] = field(default_factory=list)
     fleet: FleetLog | None = None
+    handover: HandoverLog | None = None
 
     @cached_property
     def table(self) -> RequestTable:

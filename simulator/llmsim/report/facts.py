@@ -127,7 +127,14 @@ def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
     hit_rate = summary["prefix_cache_hit_rate"]
     if hit_rate is not None:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
-    return [*facts, *_fleet(summary), *_model_error(summary), *_cost(summary), *_energy(summary, record)]
+    return [
+        *facts,
+        *_fleet(summary),
+        *_handover(summary),
+        *_model_error(summary),
+        *_cost(summary),
+        *_energy(summary, record),
+    ]
 
 
 def _fleet(summary: Mapping[str, Any]) -> list[Fact]:
@@ -148,6 +155,18 @@ def _fleet(summary: Mapping[str, Any]) -> list[Fact]:
         moved = format_bytes(fleet["moved_bytes"])
         taken.append(f"{fleet['moved_kv_tokens']:,} moved to other replicas ({moved})")
     return [Fact("Fleet", f"{serving}, {away}; {', '.join(taken)}")]
+
+
+def _handover(summary: Mapping[str, Any]) -> list[Fact]:
+    """What prefill replicas sent to decode replicas; nothing where every replica does both."""
+    sent = summary.get("kv_transfers")
+    if not sent or not sent["requests"]:
+        return []
+    text = (
+        f"{sent['requests']:,} requests went on at decode replicas, {format_bytes(sent['bytes'])} in all, "
+        f"{figures(sent['mean_exposed_ms'])} ms after their prompt on average"
+    )
+    return [Fact("KV transfers", text)]
 
 
 def _times(number: int, one: str, several: str = "") -> str:

@@ -111,7 +111,6 @@ class Estate:
 
     def end(self, instance: Instance) -> None:
         """``instance`` is held, and paid for, no longer."""
-        instance.is_held = False
         self.held.remove(instance)
         self.holdings.append(
             Holding.of_pool(

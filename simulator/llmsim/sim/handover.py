@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import nan
 
 from llmsim.engine.request import Request
+from llmsim.measure.handover_log import HandoverLog
 from llmsim.sim.clock import Clock
 from llmsim.sim.moves import Moves
 from llmsim.sim.replica import Replica
@@ -27,6 +28,7 @@ class Parcel:
         source: Where these are.
         held: What keeps their room there.
         computed_s: How long the prompt took to compute.
+        since_s: When it was.
         target: Where it goes; None while there is nowhere.
         reserved: What keeps its room there, from the start of the transfer on.
         transfer: Its KV on the wire.
@@ -37,7 +39,9 @@ class Parcel:
     source: Replica
     held: Request | None
     computed_s: float
+    since_s: float
     target: Replica | None = None
+    kv_bytes: float = 0.0
     reserved: Request | None = None
     transfer: Transfer | None = None
 
@@ -76,7 +80,7 @@ class Handover:
         *,
         ended: Requests,
     ) -> None:
-        self.moved_bytes = 0.0
+        self.log = HandoverLog()
         self._clock = clock
         self._moves = moves
         self._routers = routers
@@ -96,9 +100,8 @@ class Handover:
         """``requests`` have left ``source``: their prompts are computed, and a token each is out."""
         for req in requests:
             tokens = req.prefill_target
-            parcel = Parcel(
-                req, tokens, source, source.engine.kv.hold(tokens), self._clock.now - req.scheduled_s
-            )
+            now_s, held = self._clock.now, source.engine.kv.hold(tokens)
+            parcel = Parcel(req, tokens, source, held, now_s - req.scheduled_s, now_s)
             source.num_parcels += 1
             req.stop_at, req.finish_s = req.output_tokens, nan
             req.prefill_target = req.input_tokens + req.generated
@@ -185,7 +188,7 @@ class Handover:
         source_place, target_place = parcel.source.place, target.place
         assert source_place is not None and target_place is not None  # every replica of such a fleet has one
         total, left = self._bytes(parcel, self._moves.seconds(source_place, target_place, 1e9) / 1e9)
-        self.moved_bytes += total
+        parcel.kv_bytes = total
         parcel.transfer = self._moves.send(
             source_place,
             target_place,
@@ -206,6 +209,9 @@ class Handover:
         self._stop(dock, parcel)
         self._make_room(parcel.source, parcel.held)
         self._make_room(target, parcel.reserved)
+        self.log.requests += 1
+        self.log.kv_bytes += parcel.kv_bytes
+        self.log.exposed_s += self._clock.now - parcel.since_s
         req = parcel.req
         req.moves += 1
         req.computed = max(req.computed, min(parcel.tokens, req.prefill_target - 1))

@@ -18,7 +18,6 @@ class Instance:
         devices, free: Its accelerators, and those that no replica is deployed on.
         held_s, ready_s: Since when it is paid for, and when it runs its image.
         deadline_s: When it will be taken, as far as its owner has been told.
-        is_held: False once it is given back, or taken.
     """
 
     def __init__(
@@ -31,7 +30,6 @@ class Instance:
         self.held_s = held_s
         self.ready_s = ready_s
         self.deadline_s = inf
-        self.is_held = True
         self.replica_index: int | None = None
 
 

@@ -58,6 +58,7 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
         workload=stream.describe(),
         holdings=pools.holdings(),
         fleet=pools.log,
+        handover=fleet.handover.log if fleet.handover else None,
     )
     check(record)
     return record
