@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/fleet.md: what happened over time in a scenario whose fleet changes.
+"""Draw the pictures of docs/fleet.md: what happened over time in a scenario whose fleet changes, and what a share does.
 
 python benchmarks/draw_scenarios.py [NAME ...]
 """
@@ -21,7 +21,7 @@ from llmsim.measure.series import series
 Floats = npt.NDArray[np.float64]
 
 ROOT = Path(__file__).parents[1]
-SCENARIOS = ("chatbot-on-spot", "node-dies-at-peak")
+SCENARIOS = ("chatbot-on-spot", "node-dies-at-peak", "diurnal-autoscaled")
 WIDTH, LEFT, RIGHT = 760, 46, 12
 PANEL, GAP, TOP = 96, 46, 34
 NUM_BINS = 180
@@ -81,26 +81,34 @@ def _x(time_s: float, edges: Floats) -> float:
 
 
 def _panel(panel: Panel, values: Mapping[str, Floats], top: float) -> Iterator[str]:
-    """Title with the lines' names, round levels, minutes, and the steps."""
+    """Title with the lines' names, round levels, times, and the steps; a line that is 0 throughout is left out."""
     edges, bottom = values["time_s"], top + PANEL
-    most = max(float(values[column].max()) for column in panel.lines) * 1.08 or 1.0
-    named = len(panel.lines) > 1
-    names = " ".join(f'<tspan class="t{color}">{name}</tspan>' for name, color in panel.lines.values())
+    lines = {column: line for column, line in panel.lines.items() if values[column].any()}
+    most = max(float(values[column].max()) for column in lines) * 1.08
+    named = len(lines) > 1
+    names = " ".join(f'<tspan class="t{color}">{name}</tspan>' for name, color in lines.values())
     yield f'<text class="title" x="{LEFT}" y="{top - 16}">{panel.title}{": " + names if named else ""}</text>'
     step = next(s for s in _round_steps() if most / s <= 4)
     for level in np.arange(0, most, step):
         y = bottom - level / most * PANEL
         yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
         yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{level:g}</text>'
-    for minute in range(0, int(edges[-1] / 60) + 1, 10):
-        x = _x(minute * 60, edges)
-        yield f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{minute}{" min" if not minute else ""}</text>'
-    for column, (_, color) in panel.lines.items():
+    for time_s, label in _times(float(edges[-1])):
+        x = _x(time_s, edges)
+        yield f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{label}</text>'
+    for column, (_, color) in lines.items():
         ys = bottom - values[column] / most * PANEL
         steps = "".join(
             f"V{y:.1f}H{_x(right, edges):.1f}" for y, right in zip(ys, edges[1:].tolist(), strict=True)
         )
         yield f'<path class="s{color}" d="M{LEFT} {ys[0]:.1f}{steps}"/>'
+
+
+def _times(until_s: float) -> Iterator[tuple[float, str]]:
+    """(time, label): every ten minutes, or every three hours where that would be crowded."""
+    unit_s, every, name = (60, 10, "min") if until_s < 3 * 3600 else (3600, 3, "h")
+    for number in range(0, int(until_s / unit_s) + 1, every):
+        yield number * unit_s, f"{number}" if number else f"0 {name}"
 
 
 def _round_steps() -> Iterator[float]:
