@@ -180,7 +180,7 @@ class Supply:
         devices = sum(number for _, number in parts)
         deployment = Deployment(parts, self.moves.place(self.pool, devices, zone))
         self.deployments.append(deployment)
-        ready_s = max(instance.ready_s for instance, _ in parts)
+        ready_s = max(self.clock.now, *(instance.ready_s for instance, _ in parts))
         if self._opening:
             self._serve(deployment)
         else:
