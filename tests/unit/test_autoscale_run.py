@@ -92,3 +92,32 @@ def test_the_free_half_of_a_running_instance_is_taken_at_once_and_not_in_its_pas
     assert [0.0] == [holding.start_s for holding in record.holdings]
     (grown_s,) = [time_s for time_s, replicas in serving(record) if replicas == 2]
     assert 100.0 < grown_s < 110.0
+
+
+APART = """\
+name: apart
+model: llama-3.1-8b
+fleet:
+  - {name: prefill, role: prefill, accelerator: h100-sxm}
+  - name: decode
+    role: decode
+    accelerator: h100-sxm
+    provisioning: {startup_delay_s: 20}
+    autoscale: {policy: POLICY, min_replicas: 0, max_replicas: 2, interval_s: 5, downscale_delay_s: 30}
+workload: {trace: t.csv}
+"""
+
+
+@pytest.mark.parametrize(
+    "policy", ["kv_usage", "queue", "{kind: target_tracking, target_ongoing_requests: 3}"]
+)
+def test_a_decode_pool_scaled_to_zero_is_called_by_a_prompt_that_is_computed(tmp_path, policy):
+    """The second request comes when nobody decodes: its first token is there at once, the others after a start."""
+    (tmp_path / "t.csv").write_text("arrival_s,input_tokens,output_tokens\n0,100,10\n600,100,10\n")
+    (tmp_path / "apart.yaml").write_text(APART.replace("POLICY", policy))
+    record = simulate(load_scenario(tmp_path / "apart.yaml"))
+
+    _, second = record.requests
+    assert ("completed", 10) == (second.status, second.generated)
+    assert 600.0 < second.first_token_s < 601.0
+    assert 620.0 < second.finish_s < 630.0
