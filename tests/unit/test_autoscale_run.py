@@ -20,12 +20,14 @@ POOL = "    accelerator: h100-sxm\n"
 TENTH = "cost_model: {kind: linear, iteration_s: 0.1}"
 
 
-def run(folder, autoscale, *, pool="provisioning: {startup_delay_s: 20}", workload=DAY, changes=()):
+def run(
+    folder, autoscale, *, pool="provisioning: {startup_delay_s: 20}", workload=DAY, changes=(), device=POOL
+):
     """The record of the tiny scenario with ``autoscale``."""
     start, end = SCENARIO.index("  arrival"), SCENARIO.index("slo")
     text = SCENARIO[:start] + workload + SCENARIO[end:]
     section = (
-        f"{POOL}    {pool}\n    {TENTH}\n    autoscale: {{interval_s: 5, max_replicas: 12, {autoscale}}}\n"
+        f"{device}    {pool}\n    {TENTH}\n    autoscale: {{interval_s: 5, max_replicas: 12, {autoscale}}}\n"
     )
     return simulate(load_scenario(write_scenario(folder, text, old=POOL, new=section), changes))
 
@@ -77,3 +79,45 @@ def test_the_first_request_after_an_idle_time_waits_for_a_whole_start(tmp_path, 
     first, second = sorted((holding.start_s, holding.end_s) for holding in record.holdings)
     assert 600.0 < first[1] < 650.0
     assert 3600.0 == second[0]
+
+
+def test_the_free_half_of_a_running_instance_is_taken_at_once_and_not_in_its_past(tmp_path):
+    """Four devices, two a replica: the second replica needs no new instance, and serves when its weights are there."""
+    pool = "tensor_parallel_size: 2\n    provisioning: {startup_delay_s: 20}"
+    policy = "policy: {kind: scheduled, schedule: [{at: 0, replicas: 1}, {at: 100, replicas: 2}]}"
+    lengths = "  input_tokens: 9\n  output_tokens: 9\n  num_requests: 200\n"
+    workload = "  arrival: {kind: constant, request_rate: 1}\n" + lengths
+    record = run(tmp_path, policy, pool=pool, workload=workload, device="    instance: g6.24xlarge\n")
+
+    assert [0.0] == [holding.start_s for holding in record.holdings]
+    (grown_s,) = [time_s for time_s, replicas in serving(record) if replicas == 2]
+    assert 100.0 < grown_s < 110.0
+
+
+APART = """\
+name: apart
+model: llama-3.1-8b
+fleet:
+  - {name: prefill, role: prefill, accelerator: h100-sxm}
+  - name: decode
+    role: decode
+    accelerator: h100-sxm
+    provisioning: {startup_delay_s: 20}
+    autoscale: {policy: POLICY, min_replicas: 0, max_replicas: 2, interval_s: 5, downscale_delay_s: 30}
+workload: {trace: t.csv}
+"""
+
+
+@pytest.mark.parametrize(
+    "policy", ["kv_usage", "queue", "{kind: target_tracking, target_ongoing_requests: 3}"]
+)
+def test_a_decode_pool_scaled_to_zero_is_called_by_a_prompt_that_is_computed(tmp_path, policy):
+    """The second request comes when nobody decodes: its first token is there at once, the others after a start."""
+    (tmp_path / "t.csv").write_text("arrival_s,input_tokens,output_tokens\n0,100,10\n600,100,10\n")
+    (tmp_path / "apart.yaml").write_text(APART.replace("POLICY", policy))
+    record = simulate(load_scenario(tmp_path / "apart.yaml"))
+
+    _, second = record.requests
+    assert ("completed", 10) == (second.status, second.generated)
+    assert 600.0 < second.first_token_s < 601.0
+    assert 620.0 < second.finish_s < 630.0

@@ -15,7 +15,7 @@ from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
-from llmsim.sim.clock import ARRIVAL
+from llmsim.sim.clock import ARRIVAL, COMPLETION
 from llmsim.sim.limited_door import QUEUE_FULL, REPLICA_FULL, TIMED_OUT
 from llmsim.sim.play import make_engine, play
 from llmsim.sim.routers import CentralQueue, LeastRequests, RoundRobin
@@ -59,6 +59,37 @@ def test_limits_are_of_the_fleet_or_of_a_replica(limit, served):
 
     assert served == sum(req.status == "completed" for req in record.requests)
     assert {QUEUE_FULL if served == 4 else REPLICA_FULL} == {req.reason for req in record.requests[served:]}
+
+
+def test_who_was_let_in_is_not_turned_away_when_its_replica_is_lost():
+    """All replicas go at 5 s and one comes back at 9 s: what they had waits at the door, and no limit holds for it."""
+
+    def storm(fleet):
+        def lose():
+            for replica in fleet.replicas:
+                fleet.left(replica)
+            hit = [entry for replica in fleet.replicas for entry in fleet.stop(replica)]
+            for req, tokens in hit:
+                fleet.start_over(req, tokens)
+
+        def back():
+            engine = make_engine(
+                2, StepLog(), ChunkedPrefill, limits=Limits(1, 2048, 10_000), stages=[ONE_SECOND]
+            )
+            fleet.joined(fleet.add(engine))
+
+        fleet.clock.call(5.0, COMPLETION, lose)
+        fleet.clock.call(9.0, COMPLETION, back)
+
+    log = StepLog()
+    engines = [
+        make_engine(i, log, ChunkedPrefill, limits=Limits(1, 2048, 10_000), stages=[ONE_SECOND])
+        for i in (0, 1)
+    ]
+    limits = Admission(max_queued_requests_per_replica=1)
+    record = play(burst(4), engines, log, admission=limits, meanwhile=storm)
+
+    assert {"completed"} == {req.status for req in record.requests}
 
 
 @pytest.mark.parametrize("router", [RoundRobin, CentralQueue])

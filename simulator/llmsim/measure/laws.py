@@ -127,7 +127,7 @@ def _second_laws(record: RunRecord, table: RequestTable) -> Iterator[str]:
     pool = GapPool.of(record.steps)
     done = table.completed
     last_token_s = record.request_column("last_token_s")
-    partial = (_generated(record) > 0) & ~done
+    partial = ~np.isnan(table.first_token_s) & ~done
     if not pool.size or partial.any() or (last_token_s[done] < table.finish_s[done]).any():
         return
     gaps_s = pool.mean_s() * pool.size

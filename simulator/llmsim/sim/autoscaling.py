@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from simpy.events import Event
@@ -13,7 +14,9 @@ from llmsim.engine.run import TIE
 from llmsim.sim.autoscalers.base import Autoscaler, Setting
 from llmsim.sim.build import options_of
 from llmsim.sim.clock import CONTROL, Alarm, Clock
+from llmsim.sim.door import Door
 from llmsim.sim.fleet import Fleet
+from llmsim.sim.handover import Handover
 from llmsim.sim.pool_view import Observer, Supplied
 from llmsim.sim.routers.base import Router
 from llmsim.spec.autoscale import Autoscale
@@ -176,11 +179,21 @@ class Autoscaling:
             policy_class = plugins.AUTOSCALERS.get(limits.policy.kind)
             setting = Setting(supply.startup_s, scenario.slo.percentile)
             policy = policy_class(options_of(policy_class, limits.policy), setting)
-            observer = Observer(fleet, supply, router, has_router_alone=models[model] == 1, slo=scenario.slo)
+            gate: Door | Handover = fleet.door
+            held_by = router
+            if supply.pool.role == "decode" and fleet.handover:
+                gate, held_by = fleet.handover, fleet.handover.router_of(model)
+            observer = Observer(
+                fleet,
+                supply,
+                router,
+                partial(gate.num_held, held_by),
+                has_router_alone=models[model] == 1,
+                slo=scenario.slo,
+            )
             scaler = Scaler(fleet, supply, limits, policy, observer)
-            self._scalers.setdefault(router, []).append(scaler)
-        if self._scalers:
-            fleet.door.when_held = self._held
+            self._scalers.setdefault(held_by, []).append(scaler)
+            gate.when_held = self._held
 
     def stop(self) -> None:
         """The fleet is over."""

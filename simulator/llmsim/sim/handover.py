@@ -68,6 +68,9 @@ class Handover:
         rules: How KV is sent.
         kv_bytes_per_token, num_layers: By pool of prefill replicas.
         ended: Told of requests that are done.
+
+    Attributes:
+        when_held: Called with the decode router of a request that has to wait for a replica to decode it.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Handover:
         ended: Requests,
     ) -> None:
         self.log = HandoverLog()
+        self.when_held: Callable[[Router], None] = lambda _: None
         self._clock = clock
         self._moves = moves
         self._routers = routers
@@ -89,6 +93,15 @@ class Handover:
         self._ended = ended
         self._docks: dict[Replica, Dock] = {}
         self._homeless: dict[Router, deque[Parcel]] = {router: deque() for router in routers.values()}
+
+    def router_of(self, model: str) -> Router:
+        """Who chooses among the decode replicas of ``model``. Pure query."""
+        return self._routers[model]
+
+    def num_held(self, router: Router) -> int:
+        """Requests whose KV waits for one of ``router``'s replicas, or for room at one. Pure query."""
+        docked = sum(len(self._docks[each].waiting) for each in router.replicas if each in self._docks)
+        return len(self._homeless[router]) + docked
 
     def refusal(self, req: Request) -> str:
         """Why no decode replica can ever take ``req``; empty when one can, or none is there now. Pure query."""
@@ -157,6 +170,7 @@ class Handover:
         if not router.replicas:
             parcel.target = None
             self._homeless[router].append(parcel)
+            self.when_held(router)
             return
         target = router.choose(parcel.req)
         assert isinstance(target, Replica)

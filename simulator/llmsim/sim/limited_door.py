@@ -26,14 +26,16 @@ class Ticket:
         req: The request.
         tries: How often it has been turned away or given up.
         destination: Where it was sent in this try; None while it waits at the door.
+        was_in: Whether it has been let in before, and has only lost its replica.
     """
 
-    __slots__ = ("destination", "req", "tries")
+    __slots__ = ("destination", "req", "tries", "was_in")
 
     def __init__(self, req: Request) -> None:
         self.req = req
         self.tries = 0
         self.destination: Destination | None = None
+        self.was_in = False
 
 
 class LimitedDoor(Door):
@@ -82,7 +84,7 @@ class LimitedDoor(Door):
     def come_back(self, req: Request) -> None:
         """See :class:`Door`. It was let in before, so no limit holds for it; its patience goes on."""
         ticket = self._patience.get(req) or Ticket(req)
-        ticket.destination = None
+        ticket.destination, ticket.was_in = None, True
         router = self.routers[req.model]
         if router.replicas:
             self._send_on(router, ticket, router.choose(req))
@@ -124,7 +126,7 @@ class LimitedDoor(Door):
         req = ticket.req
         destination = router.choose(req)
         most = self._limits.max_queued_requests_per_replica
-        if most is not None and destination.num_waiting >= most:
+        if most is not None and destination.num_waiting >= most and not ticket.was_in:
             self._turn_away(ticket, "rejected", REPLICA_FULL)
             return
         self._send_on(router, ticket, destination)
@@ -169,7 +171,7 @@ class LimitedDoor(Door):
     def _turn_away(self, ticket: Ticket, status: Literal["rejected", "dropped"], reason: str) -> None:
         """Back after a while, or gone for good."""
         req, tries = ticket.req, ticket.tries
-        ticket.tries, ticket.destination = tries + 1, None
+        ticket.tries, ticket.destination, ticket.was_in = tries + 1, None, False
         if tries < self._limits.max_retries:
             jitter = self._limits.jitter_factor * (2 * self._jitter.random() - 1)
             again_s = self._clock.now + self._limits.backoff_s(tries) * (1 + jitter)

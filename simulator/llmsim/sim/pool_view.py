@@ -59,17 +59,26 @@ class Observer:
     Args:
         fleet: Open; its requests and door.
         supply: The pool.
-        router: Of the pool's model.
+        router: Of the pool's model, at the door.
+        num_held: Says how many requests wait because there is no such replica, or no room at one to move to.
         has_router_alone: Whether no other pool serves that model.
         slo: What first tokens are judged by.
     """
 
     def __init__(
-        self, fleet: Fleet, supply: Supplied, router: Router, *, has_router_alone: bool, slo: Slo
+        self,
+        fleet: Fleet,
+        supply: Supplied,
+        router: Router,
+        num_held: Callable[[], int],
+        *,
+        has_router_alone: bool,
+        slo: Slo,
     ) -> None:
         self._fleet = fleet
         self._supply = supply
         self._router = router
+        self._num_held = num_held
         self._has_router_alone = has_router_alone
         self._has_fleet_alone = len(set(fleet.door.routers.values())) == 1
         self._last_s = fleet.clock.now
@@ -79,7 +88,7 @@ class Observer:
 
     def look(self) -> PoolView:
         """The pool now, with what happened since the last look."""
-        fleet, supply, door = self._fleet, self._supply, self._fleet.door
+        fleet, supply = self._fleet, self._supply
         now_s = fleet.clock.now
         serving = supply.serving
         replicas = [replica for each in serving for replica in each.replicas]
@@ -95,7 +104,7 @@ class Observer:
             draining=supply.num_draining,
             running=running,
             waiting=self._router.num_waiting if self._has_router_alone else waiting,
-            held=door.num_held(self._router),
+            held=self._num_held(),
             kv_usage=fmean(usage) if usage else 0.0,
             kv_usage_max=max(usage, default=0.0),
             arrivals=self._arrivals(),

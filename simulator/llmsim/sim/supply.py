@@ -185,7 +185,7 @@ class Supply:
             return False
         deployment = Deployment(parts, place)
         self.deployments.append(deployment)
-        ready_s = max(instance.ready_s for instance, _ in parts)
+        ready_s = max(self.clock.now, *(instance.ready_s for instance, _ in parts))
         if self._opening:
             self._serve(deployment)
         else:

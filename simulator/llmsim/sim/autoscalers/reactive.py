@@ -138,3 +138,9 @@ class SloAttainment(Autoscaler):
                 ("fleet", pool, "autoscale", "policy"),
                 "slo goes by the time to first token, and there is no target; write `slo: {ttft_ms: …}`",
             )
+        if scenario.fleet[pool].role == "decode":
+            yield (
+                ("fleet", pool, "autoscale", "policy"),
+                "slo goes by the time to first token, which the prefill pool makes; take kv_usage, queue or "
+                "target_tracking",
+            )
