@@ -43,7 +43,8 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
 
     An interrupted run is written as far as it got, marked as partial.
     """
-    if check and not has_targets(loaded.scenario.slo):
+    slo = loaded.scenario.slo
+    if check and not has_targets(slo) and slo.usd_per_million_output_tokens is None:
         raise UserError("--check: there are no targets to check", hint="add `slo:`, or --goodput ttft:500")
     sha256 = scenario_sha256(loaded.scenario)
     directory = expanded(output.directory or Path("results") / f"{loaded.scenario.name}-{sha256[:8]}")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from llmsim.errors import CatalogError, UserError
 from llmsim.files import catalog
 from llmsim.files.spot.prices import PriceSeries, read_prices
+from llmsim.spec.base import Place
+from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Pool
 from llmsim.spec.spot import PriceTrace
 
@@ -66,3 +71,20 @@ def _listed(pool: Pool, field: str) -> PriceSeries | None:
         return None if usd is None else PriceSeries.constant(usd / instance.num_accelerators)
     usd = getattr(catalog.accelerator(pool.accelerator), field)
     return None if usd is None else PriceSeries.constant(usd)
+
+
+def price_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+    """Pools without a price, where a target needs one."""
+    if scenario.slo.usd_per_million_output_tokens is None:
+        return
+    for index, pool in enumerate(scenario.fleet):
+        with suppress(CatalogError, UserError):  # told with the names and files that are wrong
+            prices, what = pool_prices(pool), pool.instance or pool.accelerator
+            if pool.spot is not None and prices.spot is None:
+                message = (
+                    f"slo.usd_per_million_output_tokens needs a price, and no spot price of {what} is known"
+                )
+                yield ("fleet", index, "spot"), f"{message}; give spot.price"
+            elif prices.on_demand is None:
+                message = f"slo.usd_per_million_output_tokens needs a price, and none of {what} is known"
+                yield ("fleet", index), f"{message}; give usd_per_hour"

@@ -23,6 +23,7 @@ from llmsim.files.explain import explain
 from llmsim.files.layer_times import read_layer_times
 from llmsim.files.machines import machine_conflicts
 from llmsim.files.overlay_file import read_overlay
+from llmsim.files.prices import price_conflicts
 from llmsim.files.topology import placement_conflicts
 from llmsim.files.yaml_text import Document, add_core_schema, read_yaml
 from llmsim.files.zones import fleet_conflicts
@@ -283,6 +284,7 @@ def model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
     yield from machine_conflicts(scenario.fleet)
     yield from placement_conflicts(scenario)
     yield from fleet_conflicts(scenario)
+    yield from price_conflicts(scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     if any(engine.longest() is None for engine in engines):
         limits = [

@@ -28,6 +28,15 @@ def has_targets(slo: Slo) -> bool:
     )
 
 
+def costs_too_much(summary: Mapping[str, Any], slo: Slo) -> bool:
+    """Whether a million output tokens cost more than they may, or nobody knows what they cost."""
+    most = slo.usd_per_million_output_tokens
+    if most is None:
+        return False
+    usd = summary["usd_per_million_output_tokens"]
+    return usd is None or usd > most
+
+
 def limits_ms(table: RequestTable, slo: Slo, metric: str) -> Floats:
     """Each request's limit for ``metric``, by its class; inf without one. shape (num_requests,)."""
     by_class = [getattr(slo.of_class(name), metric) for name in table.class_names]
@@ -81,8 +90,13 @@ def targets_missed(summary: Mapping[str, Any], slo: Slo) -> list[str]:
         shares["requests within all limits"] = summary["slo_attainment"]
     if slo.itl_ms is not None:
         shares[f"gaps within {slo.itl_ms:g} ms"] = summary["slo_attainment_by_metric"]["itl_ms"]
-    return [
+    missed = [
         f"{what}: {'none' if share is None else format(share, '.2%')} (target {slo.percentile:.2%})"
         for what, share in shares.items()
         if share is None or share < slo.percentile
     ]
+    if costs_too_much(summary, slo):
+        usd, most = summary["usd_per_million_output_tokens"], slo.usd_per_million_output_tokens
+        paid = "unknown" if usd is None else f"${usd:.4g}"
+        missed.append(f"a million output tokens: {paid} (target ${most:.4g})")
+    return missed

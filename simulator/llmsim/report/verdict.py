@@ -10,7 +10,7 @@ import numpy as np
 
 from llmsim.measure.describe import PERCENTILES
 from llmsim.measure.slo import REQUEST_METRICS, targets_missed
-from llmsim.report.format import figures, milliseconds, percent
+from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.spec.targets import Slo
 
 METRICS = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "itl_ms": "ITL", "e2el_ms": "E2E"}
@@ -82,11 +82,24 @@ def verdict(summary: Mapping[str, Any], slo: Slo) -> Verdict:
     """
     shares: Mapping[str, float | None] = summary["slo_attainment_by_metric"] or {}
     if not slo.classes and not any(getattr(slo, metric) for metric in METRICS):
-        return Verdict("unset", "the scenario sets no latency target.", [])
+        if slo.usd_per_million_output_tokens is None:
+            return Verdict("unset", "the scenario sets no latency target.", [])
+        return Verdict("missed" if targets_missed(summary, slo) else "met", _cost(summary, slo), [])
     limited = [metric for metric in METRICS if metric in shares or getattr(slo, metric)]
     checks = [_check(metric, slo, shares.get(metric), summary) for metric in limited]
     status: Literal["met", "missed"] = "missed" if targets_missed(summary, slo) else "met"
-    return Verdict(status, _sentence(summary, slo, limited) if summary["offered"] else NOTHING, checks)
+    sentence = f"{_sentence(summary, slo, limited)} {_cost(summary, slo)}".rstrip()
+    return Verdict(status, sentence if summary["offered"] else NOTHING, checks)
+
+
+def _cost(summary: Mapping[str, Any], slo: Slo) -> str:
+    """What a million output tokens cost, where that has a target."""
+    most = slo.usd_per_million_output_tokens
+    if most is None:
+        return ""
+    usd = summary["usd_per_million_output_tokens"]
+    paid = "nobody knows what" if usd is None else dollars(usd)
+    return f"A million output tokens cost {paid}; {dollars(most)} at most should."
 
 
 def _sentence(summary: Mapping[str, Any], slo: Slo, limited: list[str]) -> str:

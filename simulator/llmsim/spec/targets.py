@@ -1,4 +1,4 @@
-"""Latency targets: what a request has to meet to count as served well."""
+"""Targets: what a request has to meet to count as served well, and what that may cost."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class Slo(Targets):
         gt=0,
         le=1,
         description="share of the requests offered that must meet the targets; 1 is every request",
+    )
+    usd_per_million_output_tokens: Annotated[float, Quantity("$"), Field(gt=0)] | None = Field(
+        None, description="most that a million output tokens may cost; a target of the run, not of a request"
     )
     classes: dict[str, Targets] = Field(
         {}, description="targets of single request classes by name; what a class leaves out is as above"
