@@ -60,7 +60,7 @@ def reproduce(data: Path) -> Reproduction:
                 "sixteen replicas against one",
                 f"{SIXTEEN / ONE:.1f}×",
                 f"{sixteen / one:.2f}×",
-                f"{sixteen / one / REPLICAS - 1:+.1%} from linear (asked: within 2%)",
+                f"{sixteen / one / REPLICAS - 1:+.1%} from linear (limit 2%)",
                 abs(sixteen / one / REPLICAS - 1) <= 0.02,
             ),
         ],

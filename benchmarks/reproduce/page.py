@@ -15,7 +15,7 @@ class Row:
         theirs: The published figure, with its unit.
         ours: Ours, in the same unit.
         difference: How far off, or another word on it; empty where it says itself.
-        met: Whether it is within what was asked.
+        met: Whether it is within the limit that the row names.
     """
 
     what: str
@@ -52,7 +52,7 @@ def relative(what: str, theirs: float, ours: float, *, within: float, unit: str 
         what,
         f"{theirs:,.{digits}f}{suffix}",
         f"{ours:,.{digits}f}{suffix}",
-        f"{error:+.0%} (asked: within {within:.0%})",
+        f"{error:+.0%} (limit {within:.0%})",
         abs(error) <= within,
     )
 

@@ -24,7 +24,8 @@ PROMPT_BATCH = 2048
 HIGHEST_RATE = 80.0
 TRACES = {"coding": "azure_llm_2023_code.csv", "conversation": "azure_llm_2023_conv.csv"}
 SLOWDOWNS = {"ttft": (2.0, 3.0, 6.0), "tbt": (1.25, 1.5, 5.0), "e2e": (1.25, 1.5, 5.0)}
-"""At most so many times a DGX-A100 that has the request to itself, at P50, P90 and P99 (arXiv 2311.18677, Table VI)."""
+"""At most so many times a DGX-A100 that has the request to itself, at P50, P90 and P99 (arXiv 2311.18677,
+Table VI, quoted from memory: the paper was not opened again)."""
 
 
 @dataclass(frozen=True)
