@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/fleet.md: what happened over time in a scenario whose fleet changes, and what a share does.
+"""Draw the pictures of docs/fleet.md: fleets that change, over time, and a mixed one, over its shares.
 
 python benchmarks/draw_scenarios.py [NAME ...]
 """
@@ -17,14 +17,21 @@ import numpy.typing as npt
 import llmsim
 from llmsim.measure.records import RunRecord
 from llmsim.measure.series import series
+from llmsim.measure.slo import good
 
 Floats = npt.NDArray[np.float64]
 
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ("chatbot-on-spot", "node-dies-at-peak", "diurnal-autoscaled")
+MIXED = "mixed-a100-h100"
+SHARES = (50, 60, 70, 75, 80, 85, 90, 100)
+"""Of the requests, sent to the H100s, in %."""
 WIDTH, LEFT, RIGHT = 760, 46, 12
 PANEL, GAP, TOP = 96, 46, 34
 NUM_BINS = 180
+SHARES_PANEL = 180
+SHARES_BOTTOM = TOP + SHARES_PANEL
+SHARE_COLORS = {"a100": 1, "h100": 0, "all": 2}
 
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #5c656e; } .title { fill: #1c2126; font-weight: 600; }
@@ -66,10 +73,7 @@ def picture(record: RunRecord, name: str) -> str:
         "".join(_panel(panel, values, TOP + index * (PANEL + GAP))) for index, panel in enumerate(panels)
     )
     marks = "".join(_marks(record, values["time_s"]))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
-        f"<title>{escape(name)} over time</title><style>{STYLE}</style>{body}{marks}</svg>\n"
-    )
+    return _svg(f"{name} over time", height, body + marks)
 
 
 def _is_flat(lines: Iterable[Floats]) -> bool:
@@ -127,11 +131,80 @@ def _marks(record: RunRecord, edges: Floats) -> Iterator[str]:
             )
 
 
+class Within(NamedTuple):
+    """Of the requests to each pool, and of all, the share within the targets, in %."""
+
+    a100: float
+    h100: float
+    all: float
+
+
+def within_targets(*sets: str) -> Within:
+    """What the mixed fleet does with these changes; nan for a pool without requests."""
+    scenario = llmsim.load(ROOT / "scenarios" / f"{MIXED}.yaml", sets=sets)
+    record = llmsim.run(scenario).record
+    met = good(record.table, scenario.scenario.slo)
+    assert met is not None
+    pools = np.array([replica.pool for replica in record.replicas])[record.table.replica]
+    by_pool = [
+        float(met[pools == name].mean()) if (pools == name).any() else np.nan for name in Within._fields[:2]
+    ]
+    return Within(*(100 * share for share in (*by_pool, float(met.mean()))))
+
+
+def by_share() -> list[Within]:
+    """The mixed fleet at each of ``SHARES``."""
+    return [
+        within_targets(f"router.weights.a100={100 - share}", f"router.weights.h100={share}")
+        for share in SHARES
+    ]
+
+
+def shares_picture(points: list[Within]) -> str:
+    """Who is within the targets over the share that goes to the H100s, as SVG."""
+    span = (WIDTH - LEFT - 2 * RIGHT) / (SHARES[-1] - SHARES[0])
+    xs = [LEFT + (share - SHARES[0]) * span for share in SHARES]
+    body = list(_share_axes(xs))
+    for each, color in SHARE_COLORS.items():
+        ys = [SHARES_BOTTOM - getattr(point, each) / 100 * SHARES_PANEL for point in points]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True) if not np.isnan(y))
+        body.append(f'<path class="s{color}" d="M{path}"/>')
+    return _svg(f"{MIXED}, by share", SHARES_BOTTOM + GAP, "".join(body))
+
+
+def _share_axes(xs: list[float]) -> Iterator[str]:
+    """Title with the lines' names, levels, and shares."""
+    lines = {"a100": "at the A100s", "h100": "at the H100s", "all": "of all"}
+    names = " ".join(f'<tspan class="t{SHARE_COLORS[each]}">{name}</tspan>' for each, name in lines.items())
+    heading = "Requests within the targets, %, over the share that goes to the H100s"
+    yield f'<text class="title" x="{LEFT}" y="{TOP - 16}">{heading}: {names}</text>'
+    for level in range(0, 101, 20):
+        y = SHARES_BOTTOM - level / 100 * SHARES_PANEL
+        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+        yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{level}</text>'
+    for x, share in zip(xs, SHARES, strict=True):
+        if share % 10 == 0:
+            yield f'<text x="{x:.1f}" y="{SHARES_BOTTOM + 15}" text-anchor="middle">{share}%</text>'
+
+
+def _svg(title: str, height: float, body: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>{body}</svg>\n"
+    )
+
+
+def draw(name: str) -> str:
+    """The picture of the scenario ``name``."""
+    if name == MIXED:
+        return shares_picture(by_share())
+    return picture(llmsim.run(ROOT / "scenarios" / f"{name}.yaml").record, name)
+
+
 def main(names: list[str]) -> None:
     """Write docs/pictures/NAME.svg for each scenario."""
-    for name in names or SCENARIOS:
-        record = llmsim.run(ROOT / "scenarios" / f"{name}.yaml").record
-        (ROOT / "docs" / "pictures" / f"{name}.svg").write_text(picture(record, name))
+    for name in names or (*SCENARIOS, MIXED):
+        (ROOT / "docs" / "pictures" / f"{name}.svg").write_text(draw(name))
 
 
 if __name__ == "__main__":

@@ -33,8 +33,12 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("name", draw_scenarios.SCENARIOS)
 def test_the_picture_is_of_this_version(name: str) -> None:
-    """The numbers in it, up to the last digit drawn; small enough to be text."""
-    drawn = draw_scenarios.picture(result(name).record, name)
+    """The numbers in it, up to the last digit drawn."""
+    assert_is_shown(draw_scenarios.picture(result(name).record, name), name)
+
+
+def assert_is_shown(drawn: str, name: str) -> None:
+    """The page's picture is ``drawn``, and small enough to be text."""
     shown = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text()
 
     assert len(shown) < 100_000
@@ -63,6 +67,39 @@ def test_the_node_that_dies() -> None:
     assert 1 == fleet["crashes"]
     assert f"{fleet['requests_hit']} requests lose {fleet['lost_kv_tokens'] // 1000},000 tokens" in text
     assert f"{summary['slo_attainment']:.1%} are within" in text
+
+
+def test_the_day_that_is_followed() -> None:
+    """Dollars, P99, users within the target, replicas, and what four replicas would have cost."""
+    summary, text = result("diurnal-autoscaled").summary, section("A day, followed by an autoscaler")
+    usd, replicas = summary["cost_usd"], summary["fleet"]["replicas"]
+    fixed_usd = usd / summary["accelerator_seconds"] * 4 * summary["duration"]
+
+    assert (1, 6) == (replicas["min"], replicas["max"])
+    assert f"to six replicas serve, {replicas['mean']:.2f} on average" in text
+    assert (
+        f"| autoscaled | {dollars(usd)} | {summary['p99_ttft_ms']:,.0f} ms | {summary['slo_attainment']:.1%} |"
+        in text
+    )
+    assert f"| ${fixed_usd:.2f} |" in text
+    assert f"saves {1 - usd / fixed_usd:.0%}" in text
+
+
+def test_the_mixed_fleet() -> None:
+    """Its picture; the share it ships with meets the target, others do not; and what load routers reach."""
+    points = draw_scenarios.by_share()
+    by_share = dict(zip(draw_scenarios.SHARES, points, strict=True))
+    text = section("A100s and H100s behind one router")
+
+    assert_is_shown(draw_scenarios.shares_picture(points), draw_scenarios.MIXED)
+    assert [80] == [share for share, within in by_share.items() if within.all >= 99]
+    assert f"With 80% to the H100s {by_share[80].all:.2f}% are" in text
+    assert f"they would keep {by_share[100].all:.0f}% within" in text
+    for router, told in (
+        ("least_tokens", "and {:.0f}% are within"),
+        ("round_robin", "(`round_robin`) give {:.0f}%"),
+    ):
+        assert told.format(draw_scenarios.within_targets(f"router={router}").all) in text
 
 
 def test_the_keys_are_those_of_the_summary() -> None:
