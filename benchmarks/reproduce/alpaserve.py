@@ -152,8 +152,9 @@ def reproduce(data: Path) -> Reproduction:
         "AlpaServe: 24 models on 16 GPUs",
         "alpa-projects/mms@9dd4fe5 experiments/ablation/align_simulator_2022_12_12; OSDI'23, arXiv 2302.11665",
         "24 × BERT-2.6B on 16 V100 (13.96 GB each), 40 req/s, rates falling with the root of the rank, gamma arrivals "
-        "with CV 4, 200 s of which the first and last 10 do not count; the requests that their published generator makes of "
-        "their seeds; their placements; what cannot meet the deadline is dropped. Goodput is the share that met it.",
+        "with CV 4, 200 s of which the first and last 10 do not count; the requests that their published generator "
+        "makes of their seeds; their placements; what cannot meet the deadline is dropped. Goodput is the "
+        "share that met it.",
         [_row(case, goodput_here) for case, goodput_here in found.items()],
         [
             "`sr-greedy` has nothing unknown in it: two models on each GPU, 237 ms a request. The queues and the "
