@@ -26,6 +26,13 @@ SCENARIOS = ("chatbot-on-spot", "node-dies-at-peak", "diurnal-autoscaled")
 MIXED = "mixed-a100-h100"
 SHARES = (50, 60, 70, 75, 80, 85, 90, 100)
 """Of the requests, sent to the H100s, in %."""
+APART = "disaggregated-70b"
+RATES = (2, 4, 6, 8, 10, 12, 14, 16)
+"""Requests per second."""
+LAYOUTS: Mapping[str, tuple[str, ...]] = {
+    "two for prompts, two for answers": (),
+    "four mixed": ("fleet=[{name: mixed, accelerator: h100-sxm, tensor_parallel_size: 2, replicas: 4}]",),
+}
 WIDTH, LEFT, RIGHT = 760, 46, 12
 PANEL, GAP, TOP = 96, 46, 34
 NUM_BINS = 180
@@ -162,29 +169,55 @@ def by_share() -> list[Within]:
 
 def shares_picture(points: list[Within]) -> str:
     """Who is within the targets over the share that goes to the H100s, as SVG."""
-    span = (WIDTH - LEFT - 2 * RIGHT) / (SHARES[-1] - SHARES[0])
-    xs = [LEFT + (share - SHARES[0]) * span for share in SHARES]
-    body = list(_share_axes(xs))
-    for each, color in SHARE_COLORS.items():
-        ys = [SHARES_BOTTOM - getattr(point, each) / 100 * SHARES_PANEL for point in points]
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True) if not np.isnan(y))
-        body.append(f'<path class="s{color}" d="M{path}"/>')
-    return _svg(f"{MIXED}, by share", SHARES_BOTTOM + GAP, "".join(body))
-
-
-def _share_axes(xs: list[float]) -> Iterator[str]:
-    """Title with the lines' names, levels, and shares."""
-    lines = {"a100": "at the A100s", "h100": "at the H100s", "all": "of all"}
-    names = " ".join(f'<tspan class="t{SHARE_COLORS[each]}">{name}</tspan>' for each, name in lines.items())
+    names = {"a100": "at the A100s", "h100": "at the H100s", "all": "of all"}
+    lines = {
+        names[each]: (color, [getattr(point, each) for point in points])
+        for each, color in SHARE_COLORS.items()
+    }
     heading = "Requests within the targets, %, over the share that goes to the H100s"
-    yield f'<text class="title" x="{LEFT}" y="{TOP - 16}">{heading}: {names}</text>'
+    labels = {float(share): f"{share}%" for share in SHARES if share % 10 == 0}
+    return _curves(f"{MIXED}, by share", heading, list(map(float, SHARES)), labels, lines)
+
+
+def rates_picture() -> str:
+    """Who is within the targets over the rate, with prompts apart and together, as SVG."""
+    scenario = ROOT / "scenarios" / f"{APART}.yaml"
+    rates = [f"workload.arrival.request_rate={rate}" for rate in RATES]
+    lines: dict[str, tuple[int, list[float]]] = {}
+    for color, (name, sets) in enumerate(LAYOUTS.items()):
+        summaries = [llmsim.run(llmsim.load(scenario, sets=(*sets, rate))).summary for rate in rates]
+        lines[name] = color, [100 * summary["slo_attainment"] for summary in summaries]
+    heading = "Requests within the targets, %, over requests per second"
+    labels = {float(rate): str(rate) for rate in RATES}
+    return _curves(f"{APART}, by rate", heading, list(map(float, RATES)), labels, lines)
+
+
+def _curves(
+    title: str,
+    heading: str,
+    places: list[float],
+    labels: Mapping[float, str],
+    lines: Mapping[str, tuple[int, list[float]]],
+) -> str:
+    """Shares in % over ``places``, a line for each (colour, values), as SVG."""
+    span = (WIDTH - LEFT - 2 * RIGHT) / (places[-1] - places[0])
+    xs = [LEFT + (place - places[0]) * span for place in places]
+    names = " ".join(f'<tspan class="t{color}">{name}</tspan>' for name, (color, _) in lines.items())
+    body = [f'<text class="title" x="{LEFT}" y="{TOP - 16}">{heading}: {names}</text>']
     for level in range(0, 101, 20):
         y = SHARES_BOTTOM - level / 100 * SHARES_PANEL
-        yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-        yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{level}</text>'
-    for x, share in zip(xs, SHARES, strict=True):
-        if share % 10 == 0:
-            yield f'<text x="{x:.1f}" y="{SHARES_BOTTOM + 15}" text-anchor="middle">{share}%</text>'
+        body.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
+        body.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{level}</text>')
+    for x, place in zip(xs, places, strict=True):
+        if place in labels:
+            body.append(
+                f'<text x="{x:.1f}" y="{SHARES_BOTTOM + 15}" text-anchor="middle">{labels[place]}</text>'
+            )
+    for color, values in lines.values():
+        ys = [SHARES_BOTTOM - value / 100 * SHARES_PANEL for value in values]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True) if not np.isnan(y))
+        body.append(f'<path class="s{color}" d="M{path}"/>')
+    return _svg(title, SHARES_BOTTOM + GAP, "".join(body))
 
 
 def _svg(title: str, height: float, body: str) -> str:
@@ -198,12 +231,14 @@ def draw(name: str) -> str:
     """The picture of the scenario ``name``."""
     if name == MIXED:
         return shares_picture(by_share())
+    if name == APART:
+        return rates_picture()
     return picture(llmsim.run(ROOT / "scenarios" / f"{name}.yaml").record, name)
 
 
 def main(names: list[str]) -> None:
     """Write docs/pictures/NAME.svg for each scenario."""
-    for name in names or (*SCENARIOS, MIXED):
+    for name in names or (*SCENARIOS, MIXED, APART):
         (ROOT / "docs" / "pictures" / f"{name}.svg").write_text(draw(name))
 
 

@@ -17,7 +17,7 @@ def answer(name: str, *sets: str) -> dict[str, Any]:
 
 
 def test_prompts_apart_keep_tokens_even():
-    """docs/fleet-disaggregated.md: what a mixed pool loses is the tail of TPOT; its TTFT is the better one."""
+    """docs/fleet.md: what a mixed pool loses is the tail of TPOT; its TTFT is the better one."""
     fewer = "workload.num_requests=2000"
     apart, mixed = answer("disaggregated-70b", fewer), answer("disaggregated-70b", fewer, MIXED)
 
