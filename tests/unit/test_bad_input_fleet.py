@@ -18,6 +18,10 @@ fleet:
 workload: {arrival: {kind: poisson, request_rate: 1}, input_tokens: 10, output_tokens: 10, num_requests: 5}
 """
 SPOT = "spot: {hazard: {reclaims_per_instance_hour: 1, mean_outage_s: 60, zones: [x, y]}"
+MESH = (
+    "spot: {hazard: {reclaims_per_instance_hour: 1, mean_outage_s: 60}, "
+    "on_reclaim: {kind: reparallelize, request_rate: 1}"
+)
 
 
 def problems(tmp_path: Path, pool: str, rest: str = "") -> list[str]:
@@ -55,7 +59,25 @@ def problems(tmp_path: Path, pool: str, rest: str = "") -> list[str]:
         (SPOT + "}\n    zone: z", "", "fleet.0.zone: no replica is ever in 'z': spot capacity is in x, y"),
         ("provisioning: {weights_from: disc}", "", "weights_from: no storage is called 'disc'; did you mean 'disk'?"),
         (SPOT + "}\n    failures: [{at_s: 1, repair_s: 1}]", "", "failures: a spot pool loses instances by its"),
-        ("failures: [{at_s: 1, repair_s: 1, instances: 3}]", "", "3 cannot crash: the pool has 2 × instances of one"),
+        (
+            "failures: [{at_s: 1, repair_s: 1, instances: 3}]",
+            "",
+            "3 cannot crash: the pool has 2 × a replica's devices; lower it",
+        ),
+        (SPOT + ", on_reclaim: migrate}", "", "write topology.zones: [x, y, …], and add to"),
+        (
+            MESH + "}\n    role: decode\n  - {name: b, role: prefill, accelerator: l4}",
+            "",
+            "fleet.0.role: reparallelize works for pools that prefill and decode",
+        ),
+        (MESH + ", num_overprovision: 1}", "", "spot.num_overprovision: reparallelize takes every spot instance"),
+        ("spot: {trace: t.csv, name: [a, a]}", "", "a trace is named twice in `name`"),
+        ("zone: z", "disaggregation: {kv_transfer: layerwise}", "disaggregation: no pool has role: prefill or"),
+        (
+            "role: prefill\n  - {name: b, role: decode, accelerator: l4}",
+            "disaggregation: {router: session_affinity}",
+            "disaggregation.router: session_affinity goes by sessions, and the workload has none",
+        ),
         ("failures: [{at_s: 1}]", "", "fleet.0.failures.0.repair_s: required, but missing"),
     ],
 )  # fmt: skip

@@ -150,3 +150,11 @@ def test_reservations_are_named_with_what_to_do(engine):
 def test_a_few_waiting_are_no_queue():
     """Arrivals during an iteration always wait for its end."""
     assert "KV" not in bottleneck(run_of(QUEUED), scenario_like(), load_of(mean_waiting=0.5))[0].split(":")[0]
+
+
+def test_a_queue_for_want_of_replicas_is_not_an_idle_fleet():
+    """Nobody served for three quarters of the run: neither arrivals nor KV blocks held it back."""
+    load = Load(0.2, mean_running=1.0, mean_waiting=8.0, preemptions=3, away_share=0.75)
+    words, _ = bottleneck(run_of(DECODING), scenario_like(), load)
+
+    assert "replicas: for 75% of the time there was none, and requests waited for one" == words

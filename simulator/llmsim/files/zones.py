@@ -29,6 +29,7 @@ def fleet_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
             yield from _weights(pool, scenario.topology, at)
             yield from _failures(pool, at)
             if pool.spot is not None:
+                yield from _whole_pool(pool, pool.spot, at)
                 yield from _zones(pool, pool.spot, scenario.topology, at)
             if not pool.is_fixed:
                 yield from _links(pool, scenario.topology, at)
@@ -52,9 +53,22 @@ def _failures(pool: Pool, at: Place) -> Iterator[tuple[Place, str]]:
         there = -(-pool.replicas * num_devices(pool) // catalog.instance(pool.instance).num_accelerators)
     for index, failure in enumerate(pool.failures):
         if failure.instances > there:
-            what = pool.instance or "instances of one replica each"
+            what = pool.instance or "a replica's devices"
             message = f"{failure.instances} cannot crash: the pool has {there} × {what}; lower it"
             yield (*at, "failures", index, "instances"), message
+
+
+def _whole_pool(pool: Pool, spot: Spot, at: Place) -> Iterator[tuple[Place, str]]:
+    """What a policy that lays out the whole pool over its spot instances would pass over."""
+    kind = spot.on_reclaim.kind
+    if getattr(plugins.RECLAIMS.get(kind), "whole_pool", None) is None:
+        return
+    if pool.role != "mixed":
+        yield (*at, "role"), f"{kind} works for pools that prefill and decode; write mixed, or take migrate"
+    for key in ("num_overprovision", "base_ondemand_fallback_replicas", "dynamic_ondemand_fallback"):
+        if getattr(spot, key):
+            message = f"{kind} takes every spot instance there is, and no others; remove it"
+            yield (*at, "spot", key), message
 
 
 def _zones(pool: Pool, spot: Spot, topology: Topology, at: Place) -> Iterator[tuple[Place, str]]:

@@ -43,30 +43,43 @@ class Load:
         busy_share: Share of the fleet's device time spent in iterations.
         mean_running, mean_waiting: Time averages.
         preemptions: Over the run.
+        away_share: Share of the time in which no replica took requests.
     """
 
     busy_share: float
     mean_running: float
     mean_waiting: float
     preemptions: int
+    away_share: float = 0.0
 
 
 def bottleneck(record: RunRecord, scenario: Scenario, load: Load) -> tuple[str, dict[str, float]]:
     """The verdict in words, and shares of the fleet's time by bound, ``idle`` included (sum 1).
 
-    A queue (a tenth as many waiting as running, or more) is explained first: by ``max_num_seqs``, by KV
-    blocks, or by a batch that nobody may join. Without one the verdict is ``arrivals`` when the fleet is
-    mostly idle, else the bound with the largest share.
+    A queue (a tenth as many waiting as running, or more) is explained first: by replicas that were mostly not
+    there, by ``max_num_seqs``, by KV blocks, or by a batch that nobody may join. Without one the verdict is
+    ``arrivals`` when the fleet is mostly idle, else the bound with the largest share.
     """
     shares = {bound: load.busy_share * share for bound, share in _busy_shares(record).items()}
     shares["idle"] = 1.0 - load.busy_share
-    if load.mean_waiting > QUEUE * load.mean_running and (limit := _queue_limit(record, scenario, load)):
+    has_queue = load.mean_waiting > QUEUE * load.mean_running
+    if load.away_share > MOSTLY and (has_queue or _was_cut_off(record)):
+        return (
+            f"replicas: for {load.away_share:.0%} of the time there was none, and requests waited for one",
+            shares,
+        )
+    if has_queue and (limit := _queue_limit(record, scenario, load)):
         return limit, shares
     if shares["idle"] > MOSTLY:
         return f"arrivals: the fleet is idle {shares['idle']:.0%} of the time", shares
     bound = max(shares.keys() - {"idle"}, key=lambda name: (shares[name], name))
     words = WORDS.get(bound, bound + ": {share:.0%} of the busy time")
     return words.format(share=shares[bound] / load.busy_share), shares
+
+
+def _was_cut_off(record: RunRecord) -> bool:
+    """Whether some requests were still to be served at the end of the run."""
+    return any(request.status == "unfinished" for request in record.requests)
 
 
 def _busy_shares(record: RunRecord) -> dict[str, float]:

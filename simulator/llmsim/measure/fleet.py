@@ -32,6 +32,15 @@ def fleet_summary(record: RunRecord) -> dict[str, Any] | None:
     }
 
 
+def share_without_replica(record: RunRecord) -> float:
+    """Share of the time from the first arrival to the end of the run in which nobody took requests."""
+    log, (start_s, _), end_s = record.fleet, record.table.window_s, record.end_s
+    if log is None or log.fixed or end_s <= start_s:
+        return 0.0
+    parts = within(log.serving(), start_s, end_s)
+    return fsum(until_s - since_s for since_s, until_s, serving in parts if not serving) / (end_s - start_s)
+
+
 def _replicas(log: FleetLog, start_s: float, end_s: float) -> dict[str, float | None]:
     """Over time, with those of pools that cannot change; None for a run that took no time."""
     parts = list(within(log.serving(), start_s, end_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from llmsim.measure.bottleneck import Load, bottleneck
 from llmsim.measure.costs import class_costs, costs
 from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
-from llmsim.measure.fleet import fleet_summary
+from llmsim.measure.fleet import fleet_summary, share_without_replica
 from llmsim.measure.gaps import GapPool, describe_gaps
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
@@ -204,7 +205,7 @@ def _unfinished_note(record: RunRecord, scenario: Scenario, table: RequestTable)
     why = "the time limit (simulation.max_duration_s) ended the run"
     if record.interrupted:
         why = "Ctrl-C ended the run"
-    elif record.fleet is not None and scenario.simulation.max_duration_s is None:
+    elif record.fleet is not None and record.end_s < (scenario.simulation.max_duration_s or inf):
         why = "no replica was left to serve them, and none would come"
     return f"{count:,} of {len(table):,} requests are unfinished: {why}; latencies leave them out"
 
@@ -222,6 +223,7 @@ def _load(record: RunRecord, table: RequestTable, duration_s: float) -> Load:
         mean_running=running or 0.0,
         mean_waiting=waiting or 0.0,
         preemptions=int(table.preemptions.sum(dtype=np.int64)),
+        away_share=share_without_replica(record),
     )
 
 

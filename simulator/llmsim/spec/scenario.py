@@ -157,7 +157,18 @@ def _role_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
         if pool.role == "decode" and "prefill" not in there:
             message = "pool '{}' only decodes, and no pool of its model has role: prefill; add one"
             yield ("fleet", index, "role"), message.format(pool.name)
+    handover = scenario.disaggregation
+    if not scenario.is_disaggregated and handover != Disaggregation():
+        message = (
+            "no pool has role: prefill or role: decode, so nothing is handed over; give roles, or remove it"
+        )
+        yield ("disaggregation",), message
     if scenario.is_disaggregated:
+        decode_router = plugins.ROUTERS.get(handover.router.kind)
+        if decode_router.needs:
+            asked = scenario.model_copy(update={"router": handover.router})
+            for _, message in decode_router.conflicts(handover.router.options, asked):
+                yield ("disaggregation", "router"), message
         for place, ref in (
             (("router",), scenario.router),
             (("disaggregation", "router"), scenario.disaggregation.router),

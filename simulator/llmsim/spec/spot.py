@@ -105,6 +105,14 @@ class Spot(Strict):
         return (self.name,) if isinstance(self.name, str) else tuple(self.name or ())
 
     @model_validator(mode="after")
+    def _each_trace_once(self) -> Spot:
+        if len(set(self.names)) < len(self.names):
+            raise PydanticCustomError(
+                "conflict", "a trace is named twice in `name`; each is a zone of its own, so name each once"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_source(self) -> Spot:
         if (self.trace is None) == (self.hazard is None):
             raise PydanticCustomError(

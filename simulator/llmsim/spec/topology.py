@@ -185,13 +185,16 @@ def missing_links(
     for place, one, other in exchanges:
         zone, peer = one or topology.default_zone, other or topology.default_zone
         if zone != peer and topology.zone_link(zone, peer) is None:
-            yield place, no_link(zone, peer)
+            unlisted = (
+                "" if topology.zones else f"write topology.zones: [{zone or '…'}, {peer or '…'}, …], and "
+            )
+            yield place, no_link(zone, peer, unlisted)
 
 
-def no_link(zone: str, other: str) -> str:
-    """The message about two zones without a link. Pure query."""
+def no_link(zone: str, other: str, first: str = "") -> str:
+    """The message about two zones without a link; ``first`` is what else to do. Pure query."""
     return (
-        f"zones '{zone}' and '{other}' exchange data, and no link joins them; add to topology.links "
+        f"zones '{zone}' and '{other}' exchange data, and no link joins them; {first}add to topology.links "
         f"{{between: [{zone or '…'}, {other or '…'}], bandwidth: 10Gb/s, round_trip_ms: 30}} with your numbers"
     )
 
