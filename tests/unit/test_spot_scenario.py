@@ -10,7 +10,9 @@ from llmsim.errors import ScenarioError, UserError
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import load_scenario, resolved_yaml, scenario_sha256
 from llmsim.measure.records import StepLog
+from llmsim.measure.summary import summarise
 from llmsim.sim.build import PoolPlan
+from llmsim.sim.run import simulate
 from llmsim.spec.serving import PolicyRef
 
 TRACE = "t_s,instances\n0,2\n60,1\n"
@@ -145,3 +147,19 @@ def test_a_trace_without_capacity_runs_nothing(tmp_path: Path) -> None:
     (tmp_path / "capacity.csv").write_text("t_s,instances\n0,0\n")
     with pytest.raises(ScenarioError, match=r"fleet\.spot\.trace: .*no capacity in the whole trace"):
         load_scenario(path)
+
+
+def test_a_fleet_that_serves_nobody_is_given_up(tmp_path: Path) -> None:
+    """Instances that last a second and need ten minutes to start: the run ends, and says why."""
+    (tmp_path / "storm.yaml").write_text(
+        "model: llama-3.1-8b\n"
+        "fleet: {accelerator: h100-sxm, provisioning: {startup_delay_s: 600}, spot: {hazard: "
+        "{reclaims_per_instance_hour: 3600, mean_outage_s: 1}, notice_s: 0}}\n"
+        "workload: {arrival: {kind: burst}, input_tokens: 10, output_tokens: 4000, num_requests: 3}\n"
+    )
+    loaded = load_scenario(tmp_path / "storm.yaml")
+    record = simulate(loaded)
+
+    assert {"unfinished"} == {req.status for req in record.requests}
+    summary = summarise(record, loaded.scenario, sha256="", version="")
+    assert any("10,000 instances were lost in a row" in note for note in summary["notes"])

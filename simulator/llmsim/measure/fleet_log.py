@@ -58,6 +58,7 @@ class FleetLog:
         events: What happened.
         assumed: Machines, storage and links that the run took as given.
         capacity: By pool, where its spot capacity comes from.
+        given_up: Why the run was ended although more could have happened; "" where it was not.
     """
 
     pools: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class FleetLog:
     events: list[FleetEvent] = field(default_factory=list)
     assumed: list[Assumed] = field(default_factory=list)
     capacity: dict[str, str] = field(default_factory=dict)
+    given_up: str = ""
 
     def add(self, event: FleetEvent) -> None:
         """Append one."""

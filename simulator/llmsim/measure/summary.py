@@ -205,6 +205,8 @@ def _unfinished_note(record: RunRecord, scenario: Scenario, table: RequestTable)
     why = "the time limit (simulation.max_duration_s) ended the run"
     if record.interrupted:
         why = "Ctrl-C ended the run"
+    elif record.fleet is not None and record.fleet.given_up:
+        why = record.fleet.given_up
     elif record.fleet is not None and record.end_s < (scenario.simulation.max_duration_s or inf):
         why = "no replica was left to serve them, and none would come"
     return f"{count:,} of {len(table):,} requests are unfinished: {why}; latencies leave them out"

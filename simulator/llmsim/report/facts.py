@@ -214,7 +214,7 @@ def _energy(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
             f"no idle or peak power is known of {money.unknown_power(record)}; give idle_power, load_power"
         )
         return [Fact("Energy", "unknown", source)]
-    is_given = all(replica.load_w is not None for replica in record.replicas)
+    is_given = bool(record.replicas) and all(replica.load_w is not None for replica in record.replicas)
     value, source = f"at most {energy(summary['energy_j'])}", "a busy accelerator is taken to draw its TDP"
     if is_given:
         value, source = energy(summary["energy_j"]), "the pool's idle_power and load_power"

@@ -16,6 +16,7 @@ from llmsim.sim.handover import Handover
 from llmsim.sim.maker import Maker
 from llmsim.sim.moves import Moves
 from llmsim.sim.open_routers import open_decode_routers
+from llmsim.sim.patience import WatchedLog
 from llmsim.sim.reparallel.pool import MeshPool
 from llmsim.sim.supply import Supply
 from llmsim.sim.topology import Topology
@@ -35,7 +36,9 @@ class Pools:
         self._fixed = [plan for plan in plans if plan.pool.is_fixed]
         changing = [plan for plan in plans if not plan.pool.is_fixed]
         fixed = sum(plan.pool.replicas for plan in self._fixed)
-        self.log = FleetLog(tuple(plan.pool.name for plan in changing), fixed) if changing else None
+        self.log = (
+            WatchedLog(tuple(plan.pool.name for plan in changing), fixed, fleet=fleet) if changing else None
+        )
         self._supplies: list[Supply | MeshPool] = []
         scenario = loaded.scenario
         self._topology = Topology(scenario.topology)
