@@ -72,7 +72,6 @@ def problems(tmp_path: Path, pool: str, rest: str = "") -> list[str]:
         ),
         (MESH + ", num_overprovision: 1}", "", "spot.num_overprovision: reparallelize takes every spot instance"),
         ("spot: {trace: t.csv, name: [a, a]}", "", "a trace is named twice in `name`"),
-        ("zone: z", "disaggregation: {kv_transfer: layerwise}", "disaggregation: no pool has role: prefill or"),
         (
             "role: prefill\n  - {name: b, role: decode, accelerator: l4}",
             "disaggregation: {router: session_affinity}",

@@ -158,11 +158,6 @@ def _role_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
             message = "pool '{}' only decodes, and no pool of its model has role: prefill; add one"
             yield ("fleet", index, "role"), message.format(pool.name)
     handover = scenario.disaggregation
-    if not scenario.is_disaggregated and handover != Disaggregation():
-        message = (
-            "no pool has role: prefill or role: decode, so nothing is handed over; give roles, or remove it"
-        )
-        yield ("disaggregation",), message
     if scenario.is_disaggregated:
         decode_router = plugins.ROUTERS.get(handover.router.kind)
         if decode_router.needs:
