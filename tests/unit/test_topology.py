@@ -369,3 +369,13 @@ def test_every_accelerator_has_a_machine_to_sit_in(name: str) -> None:
 def test_the_example_in_the_documentation() -> None:
     """As it prints."""
     assert 0 == doctest.testmod(topology_module).failed
+
+
+def test_an_instance_is_a_machine_of_its_own():
+    """Two virtual machines of one device each share neither a disk nor a network port."""
+    topology = Topology(TopologySpec())
+    pool = Pool(instance="nc24ads-a100-v4", accelerator="a100-pcie-80gb")
+    first, second = (topology.place(pool, index, 1) for index in range(2))
+
+    assert first.parts[0].server is not second.parts[0].server
+    assert {1} == {server.type.num_devices for server in topology.servers()}

@@ -78,6 +78,8 @@ class ServerType:
     def in_words(self) -> str:
         """What it can carry. Pure query."""
         near, far = (format_si(rate, "B/s") for rate in (self.scale_up_bytes_per_s, self.network_bytes_per_s))
+        if self.num_devices == 1:
+            return f"1 device, {far} to other machines"
         return f"{self.num_devices} devices, {near} from each to its neighbours, {far} to other machines"
 
 
@@ -93,6 +95,22 @@ def server_type(accelerator: str, node: str | None = None) -> ServerType:
     if machine is None:
         return _assumed(device)
     return _catalogued(catalog.accelerator(machine.accelerator), machine)
+
+
+@cache
+def rented(instance_type: str) -> ServerType:
+    """The machine that an instance of this type is: its node where the catalogue knows it, else as large as it says.
+
+    Raises:
+        CatalogError: There is no such type.
+    """
+    instance = catalog.instance(instance_type)
+    if instance.node is not None:
+        return server_type(instance.accelerator, instance.node)
+    device, network = catalog.accelerator(instance.accelerator), catalog.link(USUAL_NETWORK)
+    total = _rate(network)
+    words = f"one port of {network.name}"
+    return _server_type(instance.name, device, instance.num_accelerators, (total, total, network), [words])
 
 
 def _largest_with(accelerator: str) -> Node | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from llmsim.errors import Problem, ScenarioError
-from llmsim.files.servers import ServerType, server_type
+from llmsim.files.servers import ServerType, rented, server_type
 from llmsim.files.topology import groups_for
 from llmsim.registry import nearest
 from llmsim.sim.links import Link, Path
@@ -80,7 +80,12 @@ class Topology:
         name = f"{pool.name}/{replica_index}"
         if not self.spec.nodes:
             zone = zone or pool.zone or self.spec.default_zone
-            return self._rent(name, server_type(pool.accelerator, pool.node), zone, num_devices)
+            kind = (
+                rented(pool.instance)
+                if pool.instance and pool.node is None
+                else server_type(pool.accelerator, pool.node)
+            )
+            return self._rent(name, kind, zone, num_devices)
         for group in groups_for(pool, self.spec, zone):
             servers = self._group(group, server_type(pool.accelerator, group.node))
             place = self._take(name, servers, num_devices)
