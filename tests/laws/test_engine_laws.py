@@ -151,12 +151,20 @@ FOUND = Case(
 )  # fmt: skip
 """A case that once told fast-forward from stepping: a second micro-batch took a seat that was not there."""
 
+OVERTAKEN = Case(
+    lengths=((1, 2), (1, 3), *[(1, 1)] * 12), gaps_ms=(0,) * 14, scheduler=ChunkedPrefill, kv_cache=Paged,
+    cost=LinearCost, router=RoundRobin, replicas=2, stages=1, num_kv_tokens=256, block_size=1, max_num_seqs=1,
+    budget=16, max_concurrency=5, schedules_ahead=True,
+)  # fmt: skip
+"""Another one: a request at the very end of a run was seen before one that had come earlier."""
+
 MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY
 @given(cases())
 @example(FOUND)
+@example(OVERTAKEN)
 def test_fast_forward_equals_stepping(case):
     """The oracle: the same decisions, and times within 1e-9 relative."""
     (fast, _), (slow, _) = case.run(fast_forward=True), case.run(fast_forward=False)

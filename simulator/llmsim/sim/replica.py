@@ -62,6 +62,8 @@ class Replica:
         self.num_parcels = 0
         """Requests that are elsewhere, or nowhere yet, while this replica keeps KV or room for them."""
         self._when_empty: Callable[[], None] | None = None
+        self._is_asleep = False
+        """Whether nothing runs, and nothing has been planned to run next."""
         self._run: Run | None = None
         self._phase = SCHEDULING + engine.index  # at equal times, replicas decide in their order
         self._alarm = Alarm(clock)  # rings for no one until something arrives
@@ -124,7 +126,7 @@ class Replica:
         enters_s = now_s + self.front_end.delay_s(req)
         is_idle = self.is_idle
         matters = is_idle or engine.arrival_matters(enters_s)
-        seen_at_once = enters_s == now_s and (is_idle or not engine.schedules_ahead)
+        seen_at_once = enters_s == now_s and (self._is_asleep or not engine.schedules_ahead)
         engine.submit(req, None if seen_at_once else enters_s)
         self._expect(enters_s, matters)
         return ""
@@ -218,7 +220,9 @@ class Replica:
                 if engine.incoming:
                     until_s = min(until_s, engine.incoming[0][0])
                 self._alarm = clock.at(until_s, self._phase) if until_s < inf else Alarm(clock)
+                self._is_asleep = True
                 yield self._alarm
+                self._is_asleep = False
                 continue
             self._run = step
             yield clock.again(self._alarm, step.end_s, COMPLETION)
