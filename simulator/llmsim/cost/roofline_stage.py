@@ -52,7 +52,7 @@ class RooflineStage(StageCost):
         self.ring_devices = low.plan.prefill_context_parallel_size
         self._attention = AttentionCost(table.attention, len(table.spans), low, self.attention_class)
         # The engine asks for a line before every run: bound here, the question is one call, not two.
-        self.decode_line = self._attention.decode_line  # type: ignore[method-assign, assignment]
+        self.decode_line = self._attention.decode_line  # type: ignore[method-assign, assignment]  # see above
         self._by_tokens = _Memo([op for op in table.ops if op.per == "tokens"])
         self._by_logit_rows = _Memo([op for op in table.ops if op.per == "logit_rows"])
         self._by_sequences = _Memo([op for op in table.ops if op.per == "sequences"])

@@ -40,7 +40,7 @@ _VARIANT = re.compile(r"-(instruct|chat|hf|it|base)(?=-|$)|^meta-(?=llama)")
 Entry = TypeVar("Entry", bound=BaseModel)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where PyYAML has it
     """PyYAML's fast parser with YAML 1.2's reading of numbers, as scenarios have it."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}

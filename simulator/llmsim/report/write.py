@@ -140,7 +140,7 @@ def _gzip(pieces: Iterable[str], file: IO[bytes]) -> None:
 
 def _parquet(columns: Columns, file: IO[bytes]) -> None:
     import pyarrow  # noqa: PLC0415  an extra, and slow to import
-    import pyarrow.parquet  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415  as above
 
     table = pyarrow.Table.from_arrays(list(map(_arrow, columns.values())), names=list(columns))
     pyarrow.parquet.write_table(table, file, compression="zstd")

@@ -94,7 +94,7 @@ class Clock(simpy.Environment):
         count = 0
         while queue and not self.stopped and queue[0][0] <= horizon_s:
             time_s, _, _, event = heappop(queue)
-            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # simpy's own mark
             if callbacks:  # an alarm that was moved away wakes nobody: time does not stop there
                 self._now = time_s
             for callback in callbacks:

@@ -30,6 +30,7 @@ class Parcel:
         computed_s: How long the prompt took to compute.
         since_s: When it was.
         target: Where it goes; None while there is nowhere.
+        kv_bytes: Of its KV, once the transfer has begun.
         reserved: What keeps its room there, from the start of the transfer on.
         transfer: Its KV on the wire.
     """
@@ -66,7 +67,7 @@ class Handover:
         clock, moves: The simulation's.
         routers: Of the decode replicas, by model.
         rules: How KV is sent.
-        kv_bytes_per_token, num_layers: By pool of prefill replicas.
+        shapes: (bytes of KV per token, layers) by pool.
         ended: Told of requests that are done.
 
     Attributes:
@@ -104,10 +105,9 @@ class Handover:
         return len(self._homeless[router]) + docked
 
     def refusal(self, req: Request) -> str:
-        """Why no decode replica can ever take ``req``; empty when one can, or none is there now. Pure query."""
-        router = self._routers[req.model]
-        refusals = [replica.engine.refusal(req) for replica in router.replicas]
-        return refusals[0] if refusals and all(refusals) else ""
+        """Why ``req`` can never go on at a decode replica that it may be sent to; else empty. Pure query."""
+        replicas = self._routers[req.model].replicas
+        return next(filter(None, (replica.engine.refusal(req) for replica in replicas)), "")
 
     def prefilled(self, requests: Sequence[Request], source: Replica) -> None:
         """``requests`` have left ``source``: their prompts are computed, and a token each is out."""

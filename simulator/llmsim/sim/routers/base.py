@@ -96,7 +96,7 @@ class Router(ABC):
     def sent(self, req: Request, replica: Any) -> None:  # noqa: B027  # most routers need not know
         """``req`` has gone to ``replica``, a destination this router chose."""
 
-    def gone(self, requests: Sequence[Request], replica: Any) -> None:  # noqa: B027
+    def gone(self, requests: Sequence[Request], replica: Any) -> None:  # noqa: B027  # as above
         """``requests`` have left ``replica``: delivered, refused, dropped, lost or handed over."""
 
     @property
