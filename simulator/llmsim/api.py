@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import llmsim
-from llmsim.files.scenario_file import LoadedScenario, load_scenario, scenario_sha256
+from llmsim.files.scenario_file import LoadedScenario, load_scenario
+from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.records import RunRecord
 from llmsim.measure.summary import summarise
 from llmsim.sim.run import simulate

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from llmsim.engine.request import Request
-from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.files.scenario_text import resolved_yaml
 from llmsim.files.spot.prices import PriceSeries
 from llmsim.measure.fleet_log import Assumed, FleetEvent, FleetLog
 from llmsim.measure.ledger import Holding

@@ -9,7 +9,8 @@ import pytest
 from door_scenarios import SCENARIO, write_scenario
 
 from llmsim.errors import ScenarioError
-from llmsim.files.scenario_file import load_scenario, resolved_yaml
+from llmsim.files.scenario_file import load_scenario
+from llmsim.files.scenario_text import resolved_yaml
 from llmsim.spec.topology import Topology, missing_links
 
 TOPOLOGY = """\

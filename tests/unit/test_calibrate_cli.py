@@ -14,7 +14,8 @@ from door_scenarios import write_scenario
 
 import llmsim
 from llmsim.cli import main
-from llmsim.files.scenario_file import load_scenario, scenario_sha256
+from llmsim.files.scenario_file import load_scenario
+from llmsim.files.scenario_text import scenario_sha256
 
 TRUTH = "{kind: roofline, host_iteration_s: 0.004, request_s: 0.009}"
 """What the made-up server costs; the catalogue knows nothing of it."""

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from llmsim import plugins
 from llmsim.errors import ScenarioError, UserError
-from llmsim.files.scenario_file import load_scenario, resolved_yaml
+from llmsim.files.scenario_file import load_scenario
+from llmsim.files.scenario_text import resolved_yaml
 from llmsim.plugins import load_plugin_file
 from llmsim.registry import Registry
 from llmsim.spec.base import Strict

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from door_scenarios import CONFIG, write_scenario
 
-from llmsim.files.scenario_file import load_scenario, resolved_yaml, scenario_sha256
+from llmsim.files.scenario_file import load_scenario
+from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.spec.serving import PolicyRef
 
 

@@ -12,7 +12,7 @@ from llmsim.cost.search import candidates
 from llmsim.errors import DoesNotFitError, ScenarioError
 from llmsim.files.catalog import accelerator, model
 from llmsim.files.machines import machine_of
-from llmsim.files.scenario_file import resolved_yaml
+from llmsim.files.scenario_text import resolved_yaml
 from llmsim.report.assumptions import assumptions
 
 WORK = (

@@ -11,7 +11,8 @@ import yaml
 from door_scenarios import CONFIG
 
 from llmsim.errors import ScenarioError
-from llmsim.files.scenario_file import load_scenario, resolved_yaml
+from llmsim.files.scenario_file import load_scenario
+from llmsim.files.scenario_text import resolved_yaml
 from llmsim.report.assumptions import assumptions
 from llmsim.sim.run import simulate
 

@@ -8,7 +8,8 @@ import pytest
 
 from llmsim.errors import ScenarioError, UserError
 from llmsim.files.prices import pool_prices
-from llmsim.files.scenario_file import load_scenario, resolved_yaml, scenario_sha256
+from llmsim.files.scenario_file import load_scenario
+from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.measure.records import StepLog
 from llmsim.measure.summary import summarise
 from llmsim.sim.build import PoolPlan

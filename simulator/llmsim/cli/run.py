@@ -19,7 +19,8 @@ from llmsim.cli.console import Console
 from llmsim.cli.progress import ProgressBar
 from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
-from llmsim.files.scenario_file import LoadedScenario, scenario_sha256
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.records import RunRecord
 from llmsim.measure.slo import has_targets, targets_missed
 from llmsim.report.table import render

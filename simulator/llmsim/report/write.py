@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.errors import OutputError
-from llmsim.files.scenario_file import LoadedScenario, resolved_yaml
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.files.scenario_text import resolved_yaml
 from llmsim.measure.records import RunRecord
 from llmsim.report.html import page
 from llmsim.report.tables import Columns, request_columns, step_columns
