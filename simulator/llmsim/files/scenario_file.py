@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -28,7 +27,6 @@ from llmsim.spec.model import ModelShape
 from llmsim.spec.parallel import parallel_conflicts
 from llmsim.spec.scenario import Scenario, length_conflicts
 from llmsim.spec.serving import Pool
-
 
 
 @dataclass(frozen=True)

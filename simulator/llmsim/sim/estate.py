@@ -26,11 +26,12 @@ class Estate:
         pool: Whose.
         accelerator: Catalogue name of its devices.
         availability: Of spot capacity; None for a pool on demand.
+        delay_s: Seconds until an instance asked for now can be used.
 
     Attributes:
         held: What it holds, in the order it was asked for.
         holdings: What was held, and given back or taken.
-        delay_s: Seconds until an instance asked for now runs its image.
+        per_instance: Devices of an instance type; 1 without one.
         market: Where spot instances come from, once :meth:`trade` has opened it.
     """
 
@@ -50,6 +51,7 @@ class Estate:
         self._accelerator = accelerator
         self._delay_s = delay_s
         self._prices: PoolPrices = pool_prices(pool)
+        self.per_instance = self._prices.num_accelerators
         self._numbers = count()
         zones = availability.zones if availability else ()
         self._has_zones = len(zones) > 1
@@ -95,6 +97,10 @@ class Estate:
             parts.append((more, min(more.free, needed)))
             needed -= parts[-1][1]
         return parts
+
+    def take_one(self) -> Instance | None:
+        """One more spot instance, where the pool holds the fewest; None where the market has no more."""
+        return self._acquire(is_spot=True, needed=self.per_instance)
 
     def zone_of(self, parts: Parts) -> str | None:
         """The zone for a replica on ``parts``; None is the pool's own. Pure query."""

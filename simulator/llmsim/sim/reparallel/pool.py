@@ -60,7 +60,7 @@ class MeshPool:
         self._busy_until_s = 0.0
         self._held = HeldInstances(
             self._clock,
-            plan.pool,
+            plan,
             there,
             options.most_instances,
             options.engine_start_s if self._tactics.from_peers else 0.0,  # otherwise part of every restart
