@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 from llmsim.errors import CatalogError
 from llmsim.files import catalog
@@ -77,7 +78,7 @@ def machine_of(accelerator: Accelerator, node: str | None = None) -> Machine:
     """
     if node is not None:
         return _machine(catalog.node(node))
-    usual = _usual_node(accelerator.name)
+    usual = usual_node(accelerator.name)
     size = accelerator.scale_up_size
     if usual is None:
         return _assumed(accelerator)
@@ -90,23 +91,53 @@ def machine_of(accelerator: Accelerator, node: str | None = None) -> Machine:
 
 
 @cache
-def _usual_node(accelerator: str) -> Node | None:
+def usual_node(accelerator: str) -> Node | None:
+    """The catalogue's largest node with ``accelerator``; None where it has none. Pure query."""
     nodes = [catalog.node(name) for name in catalog.names("node")]
     mine = [node for node in nodes if node.accelerator == accelerator]
     return max(mine, key=lambda node: node.num_accelerators, default=None)
 
 
-def _machine(node: Node) -> Machine:
-    network = catalog.link(node.network_link or USUAL_NETWORK)
-    one = network.bytes_per_s or catalog.link(USUAL_NETWORK).bytes_per_s or 0.0
+class NodeNetwork(NamedTuple):
+    """The network of a node.
+
+    Attributes:
+        bytes_per_s: Of the whole node, per direction.
+        port_bytes_per_s: The most of it that one device gets: a port, or its share of more ports than devices.
+        latency_s: One message of no length, one way.
+        assumed: What of this is assumed; "" for nothing.
+    """
+
+    bytes_per_s: float
+    port_bytes_per_s: float
+    latency_s: float
+    assumed: str = ""
+
+
+def network_of(node: Node) -> NodeNetwork:
+    """What the catalogue knows of the network of ``node``, and what follows from it. Pure query."""
+    link = catalog.link(node.network_link or USUAL_NETWORK)
+    ports = node.num_network_ports or 1
     total = node.network_bytes_per_s
     assumed = ""
     if total is None:
-        total = one * (node.num_network_ports or 1)
-        assumed = f"{node.name}: a network of {node.num_network_ports or 1} × {network.name}"
-    ports = node.num_network_ports or node.num_accelerators
+        total = ports * (link.bytes_per_s or catalog.link(USUAL_NETWORK).bytes_per_s or 0.0)
+        assumed = f"a network of {ports} × {link.name}"
     port = max(total / ports, total / node.num_accelerators)
-    return Machine(node.name, node.num_accelerators, total, port, network.latency_s or 0.0, assumed)
+    return NodeNetwork(total, port, link.latency_s or 0.0, assumed)
+
+
+def usual_network() -> NodeNetwork:
+    """One port, for a machine that nothing is known of. Pure query."""
+    link = catalog.link(USUAL_NETWORK)
+    rate = link.bytes_per_s or 0.0
+    return NodeNetwork(rate, rate, link.latency_s or 0.0, f"one port of {link.name}")
+
+
+def _machine(node: Node) -> Machine:
+    network = network_of(node)
+    assumed = f"{node.name}: {network.assumed}" if network.assumed else ""
+    return Machine(node.name, node.num_accelerators, *network[:3], assumed)
 
 
 def _assumed(accelerator: Accelerator) -> Machine:
@@ -115,10 +146,9 @@ def _assumed(accelerator: Accelerator) -> Machine:
     if size is not None and size <= BRIDGED and host is not None:
         words = f"{size} devices of {accelerator.link_name}, and PCIe through the host between them"
         return Machine(words, size, size * host, host, BRIDGE_LATENCY_S, words)
-    network = catalog.link(USUAL_NETWORK)
-    rate = network.bytes_per_s or 0.0
-    words = f"{size or USUAL_DEVICES} devices a node and one port of {USUAL_NETWORK}"
-    return Machine(words, size or USUAL_DEVICES, rate, rate, network.latency_s or 0.0, words)
+    network = usual_network()
+    words = f"{size or USUAL_DEVICES} devices a node and {network.assumed}"
+    return Machine(words, size or USUAL_DEVICES, *network[:3], words)
 
 
 def machine_conflicts(fleet: Sequence[Pool]) -> Iterator[tuple[Place, str]]:

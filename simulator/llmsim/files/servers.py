@@ -6,17 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from llmsim.files import catalog
-from llmsim.spec.hardware import Accelerator, Link, Node
+from llmsim.files.machines import USUAL_DEVICES, NodeNetwork, network_of, usual_network, usual_node
+from llmsim.spec.hardware import Accelerator, Node
 from llmsim.units import format_si
-
-USUAL_DEVICES = 8
-"""Devices of a machine, where neither the accelerator nor a node entry says: an assumption."""
 
 LARGEST_MACHINE = 72
 """Devices of an NVL72 rack; a scale-up link that reaches further joins machines, as in TPU pods."""
-
-USUAL_NETWORK = "ethernet-100g"
-"""Network of a machine that nothing is known of: one port, an assumption."""
 
 USUAL_HOST_LINK = "pcie4-x16"
 """What joins a device to its host, where the catalogue does not say: an assumption."""
@@ -35,8 +30,7 @@ class ServerType:
         host_bytes_per_s: Of one device, to the host and to devices of other islands.
         host_latency_s: One way.
         network_bytes_per_s: Of the whole machine.
-        port_bytes_per_s: The most of it that one device gets: its own ports where there are as many as
-            devices, otherwise all of them; and no more than its host link carries.
+        port_bytes_per_s: The most of it that one device gets, which is no more than its host link carries.
         network_latency_s: One way, to another machine of the same zone.
         source: Where the rate of its network was read; "" where it is assumed.
         assumed: What of this is assumed, because the catalogue does not say.
@@ -91,7 +85,7 @@ def server_type(accelerator: str, node: str | None = None) -> ServerType:
         CatalogError: Nothing has one of those names.
     """
     device = catalog.accelerator(accelerator)
-    machine = catalog.node(node) if node is not None else _largest_with(device.name)
+    machine = catalog.node(node) if node is not None else usual_node(device.name)
     if machine is None:
         return _assumed(device)
     return _catalogued(catalog.accelerator(machine.accelerator), machine)
@@ -107,30 +101,14 @@ def rented(instance_type: str) -> ServerType:
     instance = catalog.instance(instance_type)
     if instance.node is not None:
         return server_type(instance.accelerator, instance.node)
-    device, network = catalog.accelerator(instance.accelerator), catalog.link(USUAL_NETWORK)
-    total = _rate(network)
-    words = f"one port of {network.name}"
-    return _server_type(instance.name, device, instance.num_accelerators, (total, total, network), [words])
-
-
-def _largest_with(accelerator: str) -> Node | None:
-    nodes = [catalog.node(name) for name in catalog.names("node")]
-    mine = [node for node in nodes if node.accelerator == accelerator]
-    return max(mine, key=lambda node: node.num_accelerators, default=None)
+    device = catalog.accelerator(instance.accelerator)
+    return _server_type(instance.name, device, instance.num_accelerators, usual_network())
 
 
 def _catalogued(device: Accelerator, node: Node) -> ServerType:
-    assumed: list[str] = []
-    network = catalog.link(node.network_link or USUAL_NETWORK)
-    total = node.network_bytes_per_s
-    if total is None:
-        total = _rate(network) * (node.num_network_ports or 1)
-        assumed.append(f"a network of {node.num_network_ports or 1} × {network.name}")
-    has_own_port = (node.num_network_ports or 1) >= node.num_accelerators
-    port = total / node.num_accelerators if has_own_port else total
+    server = _server_type(node.name, device, node.num_accelerators, network_of(node))
     cited = node.sources().get("network_bytes_per_s")
     source = "" if cited is None else cited.citation + (" (unverified)" if cited.unverified else "")
-    server = _server_type(node.name, device, node.num_accelerators, (total, port, network), assumed)
     return replace(server, source=source)
 
 
@@ -138,20 +116,16 @@ def _assumed(device: Accelerator) -> ServerType:
     """A machine for an accelerator that no node entry has."""
     reach = device.scale_up_size or 0
     size = reach if USUAL_DEVICES < reach <= LARGEST_MACHINE else USUAL_DEVICES
-    network = catalog.link(USUAL_NETWORK)
-    words = f"{size} devices a machine, and one port of {network.name}"
-    total = _rate(network)
-    return _server_type(f"{size} × {device.name}", device, size, (total, total, network), [words])
+    server = _server_type(f"{size} × {device.name}", device, size, usual_network())
+    return replace(server, assumed=(f"{size} devices a machine", *server.assumed))
 
 
-def _server_type(
-    name: str, device: Accelerator, size: int, network: tuple[float, float, Link], assumed: list[str]
-) -> ServerType:
-    total, port, port_link = network
+def _server_type(name: str, device: Accelerator, size: int, network: NodeNetwork) -> ServerType:
+    assumed = [network.assumed] if network.assumed else []
     host = catalog.link(USUAL_HOST_LINK)
     host_rate = device.host_link_bytes_per_s
     if host_rate is None:
-        host_rate = _rate(host)
+        host_rate = host.bytes_per_s or 0.0
         assumed.append(f"{host.name} between device and host")
     scale_up = catalog.link(device.link_name)
     scale_up_rate = device.link_bytes_per_s or scale_up.bytes_per_s
@@ -166,13 +140,8 @@ def _server_type(
         scale_up.latency_s if scale_up.latency_s is not None else host.latency_s or 0.0,
         host_rate,
         host.latency_s or 0.0,
-        total,
-        min(port, host_rate),
-        port_link.latency_s or 0.0,
+        network.bytes_per_s,
+        min(network.port_bytes_per_s, host_rate),
+        network.latency_s,
         assumed=tuple(assumed),
     )
-
-
-def _rate(link: Link) -> float:
-    """Of a link whose rate is known: those named in this file, and network ports."""
-    return link.bytes_per_s or catalog.link(USUAL_NETWORK).bytes_per_s or 0.0
