@@ -4,33 +4,26 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT."""
-
-
-class _Commands(TyperGroup):
-    """Ends with the shell's exit code for Ctrl-C, wherever a command is when it comes."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # the reader (``| head``) has gone, and that is no error
-            raise typer.Exit from None
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program is ending already
-            typer.echo("Interrupted.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-
+from llmsim.cli.group import Commands
+from llmsim.cli.options import (
+    AsJson,
+    Goodput,
+    Plugins,
+    ScenarioFile,
+    Seed,
+    Sets,
+    TimestampUnit,
+    TraceFile,
+    load_plugins,
+)
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     help="Simulate LLM serving: which accelerators, how many, at what cost, for a workload and its targets.",
     no_args_is_help=True,
     add_completion=False,
@@ -39,33 +32,6 @@ app = typer.Typer(
 )
 trace = typer.Typer(help="Look into a workload trace, or turn one format into another.", no_args_is_help=True)
 app.add_typer(trace, name="trace")
-
-ScenarioFile = Annotated[
-    Path, typer.Argument(metavar="SCENARIO", help="A scenario file, or a name of `llmsim list scenarios`.")
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key: fleet.replicas=2. Repeatable."),
-]
-Goodput = Annotated[
-    list[str] | None,
-    typer.Option(metavar="METRIC:MS", help="Targets as in vLLM: --goodput ttft:200 tpot:50."),
-]
-Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="Seed of every random stream.", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, alone on standard output.")]
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="FILE.py", help="Run a Python file that registers plug-ins."),
-]
-
-
-def _load_plugins(files: list[Path] | None) -> None:
-    from llmsim.plugins import load_plugin_file
-
-    for file in files or ():
-        load_plugin_file(file)
 
 
 def _show_version(wanted: bool) -> None:
@@ -106,7 +72,7 @@ def run(
     """Simulate once, print the report, write the results."""
     from llmsim.files.scenario_file import load_scenario
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
 
     from llmsim.cli.run import Output, run_scenario
@@ -133,7 +99,7 @@ def roofline(
     from llmsim.cli.roofline import Iteration, print_roofline
     from llmsim.files.scenario_file import load_scenario
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     loaded = load_scenario(scenario, sets or ())
     print_roofline(loaded, Iteration(batch, context, prefill), as_json=json)
 
@@ -169,7 +135,7 @@ def calibrate(
     plugin: Plugins = None,
 ) -> None:
     """Fit efficiencies and overheads to measurements."""
-    _load_plugins(plugin)
+    load_plugins(plugin)
     if kernels is not None:
         if files or scenario or not accelerator:
             raise typer.BadParameter(
@@ -244,7 +210,7 @@ def list_kind(
     """Accelerators, models, schedulers, routers and so on, with their sources."""
     from llmsim.cli.listing import list_entries
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     list_entries(kind, as_json=json)
 
 
@@ -257,15 +223,8 @@ def schema(
     """Every scenario key with its type, unit, default and meaning."""
     from llmsim.cli.schema import print_schema
 
-    _load_plugins(plugin)
+    load_plugins(plugin)
     print_schema(section, as_json=json)
-
-
-TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace: CSV or JSONL, also .gz.")]
-TimestampUnit = Annotated[
-    Literal["s", "ms"] | None,
-    typer.Option(help="Unit of `timestamp` in JSONL, where the format's own is wrong.", show_default=False),
-]
 
 
 @trace.command()

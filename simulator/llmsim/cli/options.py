@@ -1,0 +1,43 @@
+"""Arguments and options that several commands share, so that each means and says the same everywhere."""
+
+# ruff: noqa: PLC0415  so that `llmsim --help` is instant
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+ScenarioFile = Annotated[
+    Path, typer.Argument(metavar="SCENARIO", help="A scenario file, or a name of `llmsim list scenarios`.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key: fleet.replicas=2. Repeatable."),
+]
+Goodput = Annotated[
+    list[str] | None,
+    typer.Option(metavar="METRIC:MS", help="Targets as in vLLM: --goodput ttft:200 tpot:50."),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Seed of every random stream.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, alone on standard output.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Run a Python file that registers plug-ins."),
+]
+TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace: CSV or JSONL, also .gz.")]
+TimestampUnit = Annotated[
+    Literal["s", "ms"] | None,
+    typer.Option(help="Unit of `timestamp` in JSONL, where the format's own is wrong.", show_default=False),
+]
+
+
+def load_plugins(files: list[Path] | None) -> None:
+    """Register what ``--plugin`` files hold, before anything is looked up by name."""
+    from llmsim.plugins import load_plugin_file
+
+    for file in files or ():
+        load_plugin_file(file)
