@@ -16,6 +16,7 @@ class Commands(TyperGroup):
     """Ends with the shell's exit code for Ctrl-C, wherever a command is when it comes."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Runs a command; a reader that has gone is no error."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader (``| head``) has gone, and that is no error
