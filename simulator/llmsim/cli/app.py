@@ -12,6 +12,7 @@ import typer
 from llmsim.cli.group import Commands
 from llmsim.cli.options import (
     AsJson,
+    Exports,
     Goodput,
     Plugins,
     ScenarioFile,
@@ -67,6 +68,7 @@ def run(
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a target is missed.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
     json: AsJson = False,
+    export: Exports = None,
     plugin: Plugins = None,
 ) -> None:
     """Simulate once, print the report, write the results."""
@@ -76,8 +78,10 @@ def run(
     loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
 
     from llmsim.cli.run import Output, run_scenario
+    from llmsim.report.exports.base import read_formats
 
-    raise typer.Exit(run_scenario(loaded, Output(directory=out, json=json, quiet=quiet), check=check))
+    output = Output(directory=out, json=json, quiet=quiet, exports=read_formats(export or ()))
+    raise typer.Exit(run_scenario(loaded, output, check=check))
 
 
 @app.command()

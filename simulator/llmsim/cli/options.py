@@ -28,6 +28,14 @@ Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Run a Python file that registers plug-ins."),
 ]
+Exports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--export",
+        metavar="FORMAT",
+        help="Write the results for other tools too: vllm-bench, aiperf, llm-d. Repeatable, or separated by commas.",
+    ),
+]
 TraceFile = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace: CSV or JSONL, also .gz.")]
 TimestampUnit = Annotated[
     Literal["s", "ms"] | None,

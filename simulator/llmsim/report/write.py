@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from llmsim import plugins
 from llmsim.errors import OutputError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml
 from llmsim.measure.records import RunRecord
+from llmsim.report.exports.base import Export, FinishedRun
 from llmsim.report.html import page
 from llmsim.report.tables import Columns, request_columns, step_columns
 from llmsim.report.timeline import timeline
@@ -73,6 +75,7 @@ def write_results(
     summary: Mapping[str, Any],
     loaded: LoadedScenario,
     run_info: Mapping[str, Any],
+    exports: Sequence[str] = (),
 ) -> list[Path]:
     """Every file of interface.md's "Results directory"; returns their paths.
 
@@ -82,6 +85,7 @@ def write_results(
         summary: Its summary.
         loaded: The scenario and where it was read from.
         run_info: What depends on the machine; the only file that differs between equal runs.
+        exports: Formats of other tools to write as well.
 
     Raises:
         OutputError: A file could not be written (disk full, no permission).
@@ -98,6 +102,10 @@ def write_results(
         "timeline.json.gz": lambda file: _gzip(timeline(record), file),
         "run_info.json": _text(summary_json(run_info)),
     }
+    run = FinishedRun(record, summary, loaded)
+    for name in exports:
+        export: Export = plugins.EXPORTS.get(name)()
+        files[export.file_name] = _texts(export, run)
     return _write({directory / name: fill for name, fill in files.items()})
 
 
@@ -132,6 +140,10 @@ def _text(content: str) -> Fill:
 def _zipped(file: IO[bytes]) -> gzip.GzipFile:
     """A gzip stream into ``file`` whose header says neither when nor under what name."""
     return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0)
+
+
+def _texts(export: Export, run: FinishedRun) -> Fill:
+    return lambda file: file.writelines(piece.encode() for piece in export.pieces(run))
 
 
 def _gzip(pieces: Iterable[str], file: IO[bytes]) -> None:
