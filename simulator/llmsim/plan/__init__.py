@@ -1,0 +1,1 @@
+"""Many runs: settings, replications, and what they tell together."""
