@@ -1,1 +1,1 @@
-"""Many runs: settings, replications, and what they tell together."""
+"""Many runs of one question: points, their runs on many processes, and what they say together."""
