@@ -129,6 +129,64 @@ def run(
     raise typer.Exit(run_scenario(loaded, Output(directory=out, json=json, quiet=quiet), check=check))
 
 
+@app.command(name="compare")
+def compare_scenarios(
+    scenarios: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
+    ],
+    *,
+    vary: Vary = None,
+    replications: Replications = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Replicate until the means are known to 5%; --replications is then the most.",
+            show_default=False,
+        ),
+    ] = None,
+    curves: Annotated[
+        bool, typer.Option(help="Run other request rates too, for latency-rate curves.")
+    ] = True,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-compare-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when any replication misses a target.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The same requests and seeds on several scenarios or settings, paired, with intervals."""
+    from llmsim.cli.compare import run_compare
+    from llmsim.cli.sweep import Where
+    from llmsim.plan.points import Base
+
+    _load_plugins(plugin)
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ())) for path in scenarios]
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    code = run_compare(
+        bases,
+        vary or (),
+        where,
+        replications=replications,
+        precision=precision,
+        curves=curves,
+        check=check,
+    )
+    raise typer.Exit(code)
+
+
 @app.command()
 def sweep(
     scenario: ScenarioFile,
