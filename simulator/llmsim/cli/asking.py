@@ -1,4 +1,4 @@
-"""The commands that simulate: run, sweep."""
+"""The commands that simulate: run, compare, sweep."""
 
 # ruff: noqa: PLC0415  so that `llmsim --help` is instant
 
@@ -15,6 +15,7 @@ from llmsim.cli.options import (
     Goodput,
     On,
     Plugins,
+    Precision,
     Replications,
     ScenarioFile,
     Seed,
@@ -54,6 +55,56 @@ def run(
 
     output = Output(directory=out, json=json, quiet=quiet, exports=read_formats(export or ()))
     raise typer.Exit(run_scenario(loaded, output, check=check))
+
+
+def compare(
+    scenarios: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
+    ],
+    *,
+    vary: Vary = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    curves: Annotated[
+        bool, typer.Option(help="Run other request rates too, for latency-rate curves.")
+    ] = True,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-compare-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when any replication misses a target.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The same requests and seeds on several scenarios or settings, paired, with intervals."""
+    from llmsim.cli.compare import run_compare
+    from llmsim.cli.sweep import Where
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ())) for path in scenarios]
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    code = run_compare(
+        bases,
+        vary or (),
+        where,
+        replications=replications,
+        precision=precision,
+        curves=curves,
+        check=check,
+    )
+    raise typer.Exit(code)
 
 
 def sweep(

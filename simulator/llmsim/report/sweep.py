@@ -116,11 +116,11 @@ def sweep_files(loaded: LoadedScenario, outcomes: Sequence[Outcome]) -> dict[str
     return {
         "sweep.json": text(as_json(sweep_json(outcomes))),
         "scenario.yaml": text(resolved_yaml(loaded.scenario)),
-        **table("points", _columns(outcomes)),
+        **table("points", point_columns(outcomes)),
     }
 
 
-def _columns(outcomes: Sequence[Outcome]) -> Columns:
+def point_columns(outcomes: Sequence[Outcome]) -> Columns:
     """One entry a run: settings, seed, and every figure of the summary that is a number or a word."""
     keys = dict.fromkeys(key for outcome in outcomes for key in outcome.settings)
     fields = dict.fromkeys(
