@@ -17,7 +17,7 @@ from llmsim.measure.fleet import fleet_summary, share_without_replica
 from llmsim.measure.gaps import GapPool, describe_gaps
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
-from llmsim.measure.saturation import Backlog
+from llmsim.measure.saturation import Backlog, held_note
 from llmsim.measure.series import kv_capacity, occupancy, row_intervals
 from llmsim.measure.slo import REQUEST_METRICS, attainment_by_metric, good
 from llmsim.measure.steady import steady_metrics, steady_window
@@ -186,6 +186,7 @@ def _verdicts(
     words, shares = bottleneck(record, scenario, _load(record, table, duration_s))
     notes = [
         *backlog.notes(),
+        held_note(table),
         _unfinished_note(record, scenario, table),
         f"no steady window: {window}" if isinstance(window, str) else None,
         thin_sample_note("every latency", _highest_percentile(scenario), int(table.completed.sum())),
