@@ -67,7 +67,7 @@ def compare(
     replications: Replications = None,
     precision: Precision = None,
     curves: Annotated[
-        bool, typer.Option(help="Run other request rates too, for latency-rate curves.")
+        bool, typer.Option(help="Run half to one and a half times the request rate as well.")
     ] = True,
     on: On = "pool",
     workers: Workers = None,
@@ -88,23 +88,15 @@ def compare(
     plugin: Plugins = None,
 ) -> None:
     """The same requests and seeds on several scenarios or settings, paired, with intervals."""
-    from llmsim.cli.compare import run_compare
+    from llmsim.cli.compare import Trials, run_compare
     from llmsim.cli.sweep import Where
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
     bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ())) for path in scenarios]
+    trials = Trials(replications, precision, curves)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    code = run_compare(
-        bases,
-        vary or (),
-        where,
-        replications=replications,
-        precision=precision,
-        curves=curves,
-        check=check,
-    )
-    raise typer.Exit(code)
+    raise typer.Exit(run_compare(bases, vary or (), trials, where, check=check))
 
 
 def sweep(

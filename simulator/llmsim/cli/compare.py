@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmsim.cli.console import Console
@@ -27,37 +28,36 @@ from llmsim.report.sweep import failures
 from llmsim.report.whole_files import HINT, as_json, prepare, write_all
 
 FINE, MISSED, SOME_FAILED = 0, 1, 2
-REPLICATIONS = 5
+REPLICATIONS, FEWEST = 5, 3
+"""Replications unless told; and the fewest that ``--precision`` may stop by."""
 FILE = "summary.json"
 
 
+@dataclass(frozen=True)
+class Trials:
+    """How much is run, as the command line says it."""
+
+    replications: int | None = None
+    precision: str | None = None
+    curves: bool = True
+
+
 def run_compare(
-    bases: Sequence[Base],
-    vary: Sequence[str],
-    where: Where,
-    *,
-    replications: int | None,
-    precision: str | None,
-    curves: bool,
-    check: bool,
+    bases: Sequence[Base], vary: Sequence[str], trials: Trials, where: Where, *, check: bool
 ) -> int:
     """Runs a comparison and says what came of it; returns the exit code: 2 when a run failed."""
-    rule = _rule(precision, replications)
+    rule = _rule(trials)
     compared = contenders(bases, read_axes((), vary))
     if check:
         _refuse_without_targets(compared)
     seed = compared[0].loaded.scenario.simulation.seed
-    effort = Effort(seed, replications or REPLICATIONS, rule, curves)
-    sha256 = _sha256(compared, seed)
-    directory = expanded(
-        where.out or Path("results") / f"{compared[0].loaded.scenario.name}-compare-{sha256[:8]}"
-    )
-    _prepare(directory, compared)
-    with (
-        open_workers(where.on, where.workers, where.plugins) as run,
-        PointsBar(quiet=where.quiet, what="runs") as bar,
-    ):
-        comparison = compare(compared, effort, run, bar)
+    effort = Effort(seed, trials.replications or REPLICATIONS, rule, trials.curves)
+    name, sha256 = compared[0].loaded.scenario.name, _sha256(compared, seed)
+    directory = expanded(where.out or Path("results") / f"{name}-compare-{sha256[:8]}")
+    with open_workers(where.on, where.workers, where.plugins) as run:
+        _prepare(directory, compared)
+        with PointsBar(quiet=where.quiet, what="runs") as bar:
+            comparison = compare(compared, effort, run, bar)
     write_all({directory / name: fill for name, fill in compare_files(comparison).items()})
     _print(comparison, where)
     if not where.quiet:
@@ -69,17 +69,17 @@ def run_compare(
     return SOME_FAILED if failed else MISSED if missed else FINE
 
 
-def _rule(precision: str | None, replications: int | None) -> StoppingRule | None:
+def _rule(trials: Trials) -> StoppingRule | None:
     """The rule of ``--precision``, which ``--replications`` limits; None without it."""
-    if precision is None:
+    if trials.precision is None:
         return None
-    most = replications or MOST
-    if most < 3:
+    most = trials.replications or MOST
+    if most < FEWEST:
         raise UserError(
-            f"--replications {most} with --precision: at least 3 are needed to tell how sure they are",
+            f"--replications {most} with --precision: at least {FEWEST} are needed to tell how sure they are",
             hint=f"--replications is the most that --precision may run; {MOST} by default",
         )
-    return StoppingRule(read_precision(precision), min(LEAST, most), most)
+    return StoppingRule(read_precision(trials.precision), min(LEAST, most), most)
 
 
 def _refuse_without_targets(compared: Sequence[Contender]) -> None:
