@@ -23,6 +23,21 @@ Goodput = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Seed of every random stream.", show_default=False)
 ]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=A,B,C", help="Values of a key: engine.scheduler=orca,vllm. Repeatable."),
+]
+Replications = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Runs of every setting, each with a seed of its own.", show_default=False
+    ),
+]
+On = Annotated[str, typer.Option(metavar="WHERE", help="Who runs: pool, here, ray or ray://HOST:PORT.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes; as many as CPUs by default.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, alone on standard output.")]
 Plugins = Annotated[
     list[Path] | None,
