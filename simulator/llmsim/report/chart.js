@@ -18,7 +18,7 @@ class Chart {
   }
 
   begin() {
-    if (this.spec.series?.length > 1) this.addLegend();
+    if (this.spec.canLog) this.addLogButton(this.spec.isLog);
     this.listen();
     new ResizeObserver(() => this.draw()).observe(this.host);
     this.draw();
@@ -29,8 +29,11 @@ class Chart {
   }
 
   addLegend() {
+    this.keys?.remove();
+    if (this.spec.series.length < 2) return;
+    this.keys = html("div", "keys", "", this.head());
     this.spec.series.forEach((series, index) => {
-      const button = html("button", `key s${series.color} d${series.dash ?? 0}`, series.name, this.head());
+      const button = html("button", `key s${series.color} d${series.dash ?? 0}`, series.name, this.keys);
       button.type = "button";
       button.setAttribute("aria-pressed", "true");
       button.addEventListener("click", () => {
@@ -41,9 +44,21 @@ class Chart {
     });
   }
 
+  /** A list to choose from; `choose` gets the index of the choice. */
+  addChooser(name, options, choose) {
+    const label = html("label", "chooser", `${name} `, this.head());
+    const select = html("select", "", "", label);
+    for (const option of options) html("option", "", option, select);
+    select.addEventListener("change", () => {
+      choose(select.selectedIndex);
+      this.draw();
+      this.changed?.();
+    });
+  }
+
   /** A button that switches a logarithmic axis on and off. */
-  addLogButton(isOn, text) {
-    const button = html("button", "switch", text, this.head());
+  addLogButton(isOn) {
+    const button = html("button", "switch", "Logarithmic", this.head());
     button.type = "button";
     this.log = isOn;
     button.setAttribute("aria-pressed", String(isOn));

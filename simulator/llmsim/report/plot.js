@@ -11,6 +11,7 @@ class Plot extends Chart {
     super(host, spec);
     this.log = false;
     this.readOut = (index) => readOut(this, index);
+    this.addLegend();
     this.begin();
   }
 

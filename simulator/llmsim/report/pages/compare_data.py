@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llmsim.report.pages.parts import Curve, Estimate, Head, Metric, Saturation, Tone
+from llmsim.report.pages.parts import UNKNOWN, Curve, Estimate, Head, Metric, Saturation, Tone
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Difference:
     """
 
     absolute: Estimate
-    relative: Estimate = Estimate(None)
+    relative: Estimate = UNKNOWN
     word: str = ""
     tone: Tone = "plain"
 

@@ -31,4 +31,5 @@ METRICS: dict[str, Metric] = {
         Metric("tokens_per_s_per_user", "Tokens per second and user", "tokens/s", "higher"),
     )
 }
-"""Key of the summary (the last two are derived: output tokens per second by accelerators held; 1000 / TPOT) to metric."""
+"""Key of the summary to metric. The last two are derived from it: output tokens per second by accelerators held, and
+1000 by the TPOT in ms."""

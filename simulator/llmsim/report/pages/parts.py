@@ -29,6 +29,10 @@ class Estimate:
     high: float | None = None
 
 
+UNKNOWN = Estimate(None)
+"""The estimate of what was not measured."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A column of a table and an axis of a plot.
@@ -105,10 +109,18 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class CurveSeries:
-    """The points of one setting, in any order of x, no x twice."""
+    """The line of one setting.
+
+    Attributes:
+        name: In the legend.
+        points: In any order of x, no x twice.
+        group: Lines of one group are drawn together, and the reader chooses among the groups; '' where
+            there is but one.
+    """
 
     name: str
     points: tuple[CurvePoint, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ class Curve:
     Attributes:
         metric: What is measured.
         x_name, x_unit: The horizontal axis: ``offered rate``, ``requests/s``.
-        series: One per setting, at most :data:`MOST_SERIES` (more are counted in the caption, not drawn).
+        series: One per setting; of a group at most :data:`MOST_SERIES` are drawn, and the caption counts the rest.
         limit: The target, in the unit of ``metric``; None without one.
         has_knee: Whether the knee of each line is marked: of latency against rate, not of everything.
     """
@@ -155,7 +167,6 @@ MOST_SERIES = 12
 """Lines of a plot that a reader can still tell apart by colour, dash and mark together."""
 
 
-
 def estimate_of(estimates: Mapping[str, Estimate], metric: Metric) -> Estimate:
-    """The estimate of ``metric``; an empty one where there is none."""
-    return estimates.get(metric.key, Estimate(None))
+    """The estimate of ``metric``; :data:`UNKNOWN` where there is none."""
+    return estimates.get(metric.key, UNKNOWN)
