@@ -111,6 +111,7 @@ def sweep(
     ] = None,
     vary: Vary = None,
     replications: Replications = None,
+    precision: Precision = None,
     on: On = "pool",
     workers: Workers = None,
     sets: Sets = None,
@@ -135,4 +136,4 @@ def sweep(
     load_plugins(plugin)
     base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
+    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications, precision), where))
