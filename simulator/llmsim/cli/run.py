@@ -7,7 +7,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.records import RunRecord
 from llmsim.measure.slo import has_targets, targets_missed
 from llmsim.report.table import render
-from llmsim.report.write import prepare_directory, summary_json, write_results
+from llmsim.report.whole_files import as_json
+from llmsim.report.write import prepare_directory, write_results
 from llmsim.sim.run import simulate
 
 FINE, MISSED, INTERRUPTED = 0, 1, 130
@@ -32,11 +33,19 @@ FINE, MISSED, INTERRUPTED = 0, 1, 130
 
 @dataclass(frozen=True)
 class Output:
-    """Where a run's answers go: files to ``directory``, a report or ``json`` to standard output."""
+    """Where a run's answers go: files to ``directory``, a report or ``json`` to standard output.
+
+    Attributes:
+        directory: None is the usual one.
+        json: The summary alone on standard output.
+        quiet: Neither progress nor report.
+        exports: Formats of other tools that are written too.
+    """
 
     directory: Path | None
     json: bool
     quiet: bool
+    exports: Sequence[str] = ()
 
 
 def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
@@ -54,7 +63,7 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
         record, run_info = _timed(loaded, quiet=output.quiet)
         with _finishing(record.interrupted) as late:
             result = answer(loaded, record)
-            write_results(directory, record, result.summary, loaded, run_info)
+            write_results(directory, record, result.summary, loaded, run_info, output.exports)
     interrupted = record.interrupted or bool(late)
     with suppress(BrokenPipeError):
         _print(result, output)
@@ -133,7 +142,7 @@ def _nothing_left_on_error(directory: Path) -> Iterator[None]:
 def _print(result: Result, output: Output) -> None:
     """The report, or with --json the summary alone, on standard output."""
     if output.json:
-        print(summary_json(result.summary), end="")
+        print(as_json(result.summary), end="")
     elif not output.quiet:
         width = None if sys.stdout.isatty() else 100
         Console(width=width).print(render(result.summary, result.record, result.loaded))

@@ -16,6 +16,7 @@ from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.pieces import facts_table, notes_list, scenario_text
 from llmsim.report.plots import plot_data
 from llmsim.report.shell import asset, shell
+from llmsim.report.steady import steady_facts
 from llmsim.report.verdict import Verdict, verdict
 
 
@@ -45,7 +46,7 @@ def page(
             [
                 *facts.request_facts(summary, record),
                 *facts.use_facts(summary, record),
-                facts.steady_fact(summary),
+                *steady_facts(summary),
             ]
         ),
         assumptions=facts_table(assumptions(record, loaded)),
