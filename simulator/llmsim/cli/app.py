@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from llmsim.cli.bench_flags import takes_bench_flags
 from llmsim.cli.group import Commands
 from llmsim.cli.options import (
     AsJson,
@@ -26,6 +27,7 @@ from llmsim.cli.options import (
     Workers,
     load_plugins,
 )
+from llmsim.spec.bench import BenchFlags
 
 app = typer.Typer(
     cls=Commands,
@@ -57,9 +59,11 @@ def _common(
 
 
 @app.command()
+@takes_bench_flags
 def run(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
@@ -79,7 +83,7 @@ def run(
     from llmsim.files.scenario_file import load_scenario
 
     load_plugins(plugin)
-    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or (), bench=bench)
 
     from llmsim.cli.run import Output, run_scenario
     from llmsim.report.exports.base import read_formats
@@ -89,9 +93,11 @@ def run(
 
 
 @app.command()
+@takes_bench_flags
 def sweep(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,7 +129,7 @@ def sweep(
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
-    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
     raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
 
