@@ -19,7 +19,7 @@ from llmsim.plan.points import Base, Point, points, settings_of
 from llmsim.plan.store import FILE, open_store
 from llmsim.plan.sweep import manifest, run_points
 from llmsim.plan.workers import open_workers
-from llmsim.report.sweep import failures, sweep_files, sweep_json, sweep_table
+from llmsim.report.sweep import failures, notes, sweep_files, sweep_json, sweep_table
 from llmsim.report.whole_files import as_json, prepare, write_all
 from llmsim.spec.sweep import Sweep
 
@@ -58,14 +58,13 @@ def run_sweep(base: Base, grid: Grid, where: Where) -> int:
     planned = _points(base, loaded, grid)
     sha256 = scenario_sha256(loaded.scenario)
     directory = expanded(where.out or Path("results") / f"{loaded.scenario.name}-sweep-{sha256[:8]}")
-    prepare(directory, FILE, "sweep's")
     outcomes = _outcomes(planned, loaded, directory, where)
     write_all({directory / name: fill for name, fill in sweep_files(loaded, outcomes).items()})
     if where.json:
         print(as_json(sweep_json(outcomes)), end="")
     elif not where.quiet:
         Console(width=None if sys.stdout.isatty() else 140).print(sweep_table(outcomes))
-    for sentence in failures(outcomes):
+    for sentence in (*failures(outcomes), *notes(outcomes)):
         print(sentence, file=sys.stderr)
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
@@ -89,14 +88,13 @@ def _points(base: Base, loaded: LoadedScenario, grid: Grid) -> list[Point]:
 def _outcomes(
     planned: Sequence[Point], loaded: LoadedScenario, directory: Path, where: Where
 ) -> list[Outcome]:
-    with open_store(directory, manifest(loaded, where.plugins)) as store:
-        try:
-            with (
-                open_workers(where.on, where.workers, where.plugins) as run,
-                PointsBar(quiet=where.quiet) as bar,
-            ):
-                return run_points(planned, run, store, bar)
-        except KeyboardInterrupt:
-            kept = f"{len(store.find(planned)):,} of {len(planned):,} points are kept in {directory}"
-            print(f"{kept}; the same command goes on from there.", file=sys.stderr)
-            raise
+    with open_workers(where.on, where.workers, where.plugins) as run:
+        prepare(directory, FILE, "sweep's")
+        with open_store(directory, manifest(loaded, where.plugins)) as store:
+            try:
+                with PointsBar(quiet=where.quiet) as bar:
+                    return run_points(planned, run, store, bar)
+            except KeyboardInterrupt:
+                kept = f"{len(store.find(planned)):,} of {len(planned):,} points are kept in {directory}"
+                print(f"{kept}; the same command goes on from there.", file=sys.stderr)
+                raise

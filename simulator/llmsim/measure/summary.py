@@ -9,6 +9,7 @@ import numpy as np
 
 from llmsim.measure import money
 from llmsim.measure.bottleneck import Load, bottleneck
+from llmsim.measure.confidence import confidence
 from llmsim.measure.costs import class_costs, costs
 from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
@@ -174,8 +175,9 @@ def _verdicts(
     partial = ["partial: the run was stopped before every request ended"] * record.interrupted
     if not duration_s:
         empty = dict.fromkeys(("saturation", "bottleneck", "bottleneck_shares", "steady_state"))
+        sure = {"confidence": confidence(table, "the run took no time")}
         unfinished = _unfinished_note(record, scenario, table)
-        return {**empty, "notes": partial + [unfinished] * bool(unfinished)}
+        return {**empty, **sure, "notes": partial + [unfinished] * bool(unfinished)}
     backlog = Backlog.of(table)
     overloaded = backlog.saturation == "overloaded"
     window = (
@@ -194,6 +196,7 @@ def _verdicts(
         "bottleneck": words,
         "bottleneck_shares": shares,
         "steady_state": None if isinstance(window, str) else steady_metrics(table, scenario.slo, window),
+        "confidence": confidence(table, window),
         "notes": partial + [note for note in notes if note],
     }
 
