@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from llmsim.cli.bench_flags import takes_bench_flags
 from llmsim.cli.options import (
     AsJson,
     Exports,
@@ -24,11 +25,14 @@ from llmsim.cli.options import (
     Workers,
     load_plugins,
 )
+from llmsim.spec.bench import BenchFlags
 
 
+@takes_bench_flags
 def run(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
@@ -48,7 +52,7 @@ def run(
     from llmsim.files.scenario_file import load_scenario
 
     load_plugins(plugin)
-    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or (), bench=bench)
 
     from llmsim.cli.run import Output, run_scenario
     from llmsim.report.exports.base import read_formats
@@ -57,12 +61,14 @@ def run(
     raise typer.Exit(run_scenario(loaded, output, check=check))
 
 
+@takes_bench_flags
 def compare(
     scenarios: Annotated[
         list[Path],
         typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
     ],
     *,
+    bench: BenchFlags,
     vary: Vary = None,
     replications: Replications = None,
     precision: Precision = None,
@@ -93,15 +99,17 @@ def compare(
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
-    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ())) for path in scenarios]
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ()), bench) for path in scenarios]
     trials = Trials(replications, precision, curves)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
     raise typer.Exit(run_compare(bases, vary or (), trials, where, check=check))
 
 
+@takes_bench_flags
 def sweep(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,6 +142,6 @@ def sweep(
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
-    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
     raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications, precision), where))
