@@ -97,11 +97,16 @@ def load_plugin_file(path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(Problem(str(path), "no such plug-in file"))
+    run_plugin(path, path.read_bytes())
+
+
+def run_plugin(path: Path, content: bytes) -> None:
+    """Runs the ``content`` of a plug-in file. Raises UserError where that fails, with the line."""
     name = f"llmsim_plugin_{path.stem}"
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = str(path)
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+        exec(compile(content, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise UserError(
             Problem(f"{path}:{_line(error, path)}", f"{type(error).__name__}: {error}")

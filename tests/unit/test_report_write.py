@@ -14,8 +14,9 @@ import pytest
 import report_runs as runs
 
 from llmsim.errors import OutputError
-from llmsim.report import write
-from llmsim.report.write import prepare_directory, summary_json, write_results
+from llmsim.report import whole_files
+from llmsim.report.whole_files import as_json
+from llmsim.report.write import prepare_directory, write_results
 
 NAMES = {
     "summary.json",
@@ -70,7 +71,7 @@ def suffix(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "parquet":
         pytest.importorskip("pyarrow")
     else:
-        monkeypatch.setattr(write, "find_spec", lambda name: None)
+        monkeypatch.setattr(whole_files, "find_spec", lambda name: None)
     return str(request.param)
 
 
@@ -129,10 +130,10 @@ def test_summary_reads_back_exactly() -> None:
     """Floats keep their last bit, keys their order, and nan is refused rather than written as no JSON."""
     summary = {"b": 0.1 + 0.2, "a": None, "c": {"name": "ü"}}
 
-    assert summary == json.loads(summary_json(summary))
-    assert ["b", "a", "c"] == list(json.loads(summary_json(summary)))
+    assert summary == json.loads(as_json(summary))
+    assert ["b", "a", "c"] == list(json.loads(as_json(summary)))
     with pytest.raises(ValueError, match="JSON"):
-        summary_json({"a": float("nan")})
+        as_json({"a": float("nan")})
 
 
 def test_directory_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -205,8 +206,8 @@ def test_a_full_disk_leaves_no_half_file(
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write, "_parquet", full)
-    monkeypatch.setattr(write, "_csv", full)
+    monkeypatch.setattr(whole_files, "_parquet", full)
+    monkeypatch.setattr(whole_files, "_csv", full)
     with pytest.raises(OutputError, match="No space left on device"):
         write_run(tmp_path)
     assert not list(tmp_path.glob("*.partial"))

@@ -54,6 +54,21 @@ Goodput = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Seed of every random stream.", show_default=False)
 ]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=A,B,C", help="Values of a key: engine.scheduler=orca,vllm. Repeatable."),
+]
+Replications = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Runs of every setting, each with a seed of its own.", show_default=False
+    ),
+]
+On = Annotated[str, typer.Option(metavar="WHERE", help="Who runs: pool, here, ray or ray://HOST:PORT.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes; as many as CPUs by default.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, alone on standard output.")]
 Plugins = Annotated[
     list[Path] | None,
@@ -112,6 +127,46 @@ def run(
     from llmsim.cli.run import Output, run_scenario
 
     raise typer.Exit(run_scenario(loaded, Output(directory=out, json=json, quiet=quiet), check=check))
+
+
+@app.command()
+def sweep(
+    scenario: ScenarioFile,
+    *,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=START:STOP:STEP",
+            help="Values of a key: a range with its stop, or KEY=a,b,c. Several make a grid. Repeatable.",
+        ),
+    ] = None,
+    vary: Vary = None,
+    replications: Replications = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where results are kept; results/NAME-sweep-SHA8 by default.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
+    from llmsim.cli.sweep import Grid, Where, run_sweep
+    from llmsim.plan.points import Base
+
+    _load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
 
 
 @app.command()
@@ -209,10 +264,7 @@ def validate(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The first N runs only.", show_default=False)
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Processes; as many as CPUs by default.", show_default=False),
-    ] = None,
+    workers: Workers = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No report; problems and the exit code only.")
     ] = False,

@@ -24,7 +24,8 @@ from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.records import RunRecord
 from llmsim.measure.slo import has_targets, targets_missed
 from llmsim.report.table import render
-from llmsim.report.write import prepare_directory, summary_json, write_results
+from llmsim.report.whole_files import as_json
+from llmsim.report.write import prepare_directory, write_results
 from llmsim.sim.run import simulate
 
 FINE, MISSED, INTERRUPTED = 0, 1, 130
@@ -133,7 +134,7 @@ def _nothing_left_on_error(directory: Path) -> Iterator[None]:
 def _print(result: Result, output: Output) -> None:
     """The report, or with --json the summary alone, on standard output."""
     if output.json:
-        print(summary_json(result.summary), end="")
+        print(as_json(result.summary), end="")
     elif not output.quiet:
         width = None if sys.stdout.isatty() else 100
         Console(width=width).print(render(result.summary, result.record, result.loaded))

@@ -40,8 +40,7 @@ def read_changes(
     for text in sets:
         dotted, equals, value = text.partition("=")
         if equals and all(dotted.split(".")):
-            place = tuple(int(key) if _ENTRY.fullmatch(key) else key for key in dotted.split("."))
-            yield from _change(place, value, f"--set {text}", problems)
+            yield from _change(place_of(dotted), value, f"--set {text}", problems)
         else:
             problems.append(Problem(f"--set {text}", "write path.to.key=value, such as fleet.replicas=2"))
     for text in goodput:
@@ -55,6 +54,11 @@ def read_changes(
             )
     if seed is not None:
         yield Change(("simulation", "seed"), seed, f"--seed {seed}")
+
+
+def place_of(dotted: str) -> Place:
+    """Where ``fleet.0.replicas`` is: keys, and numbers of entries of lists. Pure."""
+    return tuple(int(key) if _ENTRY.fullmatch(key) else key for key in dotted.split("."))
 
 
 def _change(place: Place, text: str, option: str, problems: list[Problem]) -> Iterator[Change]:

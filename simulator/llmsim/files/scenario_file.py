@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from llmsim.errors import CatalogError, Problem, ScenarioError
 from llmsim.files import catalog
 from llmsim.files.catalog import expanded
-from llmsim.files.changes import apply, read_changes
+from llmsim.files.changes import Change, apply, read_changes
 from llmsim.files.explain import explain
 from llmsim.files.machines import machine_conflicts
 from llmsim.files.prices import price_conflicts
@@ -64,7 +64,12 @@ class LoadedScenario:
 
 
 def load_scenario(
-    path: Path | str, sets: Sequence[str] = (), *, seed: int | None = None, goodput: Sequence[str] = ()
+    path: Path | str,
+    sets: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    goodput: Sequence[str] = (),
+    changes: Sequence[Change] = (),
 ) -> LoadedScenario:
     """The scenario in the file ``path``, checked against the schema and the catalogue.
 
@@ -73,6 +78,7 @@ def load_scenario(
         sets: Changes, each ``path.to.key=value`` with the value in YAML.
         seed: Replaces ``simulation.seed``.
         goodput: Targets as ``ttft:200``, in milliseconds; merged into ``slo``.
+        changes: More changes, made after those.
 
     Raises:
         ScenarioError: With every problem found in file and changes.
@@ -80,7 +86,7 @@ def load_scenario(
     path = _scenario_path(expanded(path))
     base_dir = path.parent.resolve()
     document = _document(path)
-    for change in read_changes(sets, goodput, seed, document.problems):
+    for change in (*read_changes(sets, goodput, seed, document.problems), *changes):
         apply(change, document)
     unreadable = {problem.where for problem in document.problems}
     document.value.setdefault("name", re.sub(r"[^\w.+-]+", "-", path.stem)[:80])

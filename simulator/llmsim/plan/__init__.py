@@ -1,1 +1,1 @@
-"""Decisions over many simulations: which candidates are worth one, and what their answers say together."""
+"""Many runs of one question: points, their runs on many processes, and what they say together."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import STATUSES, RequestTable
 from llmsim.measure.slo import good
+from llmsim.report.whole_files import Columns
 from llmsim.spec.targets import Slo
-
-Columns = dict[str, npt.NDArray[Any]]
 
 STEP_INTEGERS = ("prefill_tokens", "decode_tokens", "kv_blocks", "waiting")
 

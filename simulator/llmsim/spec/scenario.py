@@ -23,6 +23,7 @@ from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
+from llmsim.spec.sweep import Sweep
 from llmsim.spec.targets import Slo
 from llmsim.spec.topology import Topology, topology_conflicts
 from llmsim.spec.workload import Workload
@@ -80,6 +81,10 @@ class Scenario(Strict):
     slo: Slo = Field(default_factory=Slo, description="latency targets")
     energy: Energy = Field(default_factory=Energy, description="what the site adds: PUE and carbon intensity")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
+
+    sweep: Sweep | None = Field(
+        None, exclude=True, description="what `llmsim sweep` varies; a single run leaves it aside"
+    )
 
     _model_by_name = field_validator("model", mode="before")(model_by_name)
 

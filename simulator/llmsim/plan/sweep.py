@@ -1,0 +1,72 @@
+"""A sweep: every point run once, however often and wherever it is started."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import llmsim
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.files.scenario_text import scenario_sha256
+from llmsim.plan.outcome import Outcome
+from llmsim.plan.points import Point
+from llmsim.plan.store import Store
+from llmsim.plan.workers import Run
+
+Progress = Callable[[int, int], None]
+"""Called with points finished and points in all."""
+
+
+def manifest(base: LoadedScenario, plugins: Iterable[Path] = ()) -> dict[str, str]:
+    """What outcomes in a store depend on besides their own scenario. Pure but for reading the plug-ins."""
+    return {
+        "version": llmsim.__version__,
+        "scenario": f"{base.scenario.name} {scenario_sha256(base.scenario)[:12]}",
+        "plug-in": ", ".join(
+            f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" for path in plugins
+        ),
+    }
+
+
+def run_points(
+    points: Sequence[Point], run: Run, store: Store | None = None, progress: Progress | None = None
+) -> list[Outcome]:
+    """The outcome of every point, in order. What the store holds is not run; what is run, it keeps at once.
+
+    Two points with the same scenario are run once.
+
+    Raises:
+        OutputError: The store cannot be written any more; what it has it keeps.
+    """
+    outcomes: dict[int, Outcome] = store.find(points) if store else {}
+    leaders: dict[str, int] = {}
+    for index, point in enumerate(points):
+        if index not in outcomes:
+            leaders.setdefault(point.sha256 or f"without {index}", index)
+    missing = list(leaders.values())
+    done = len(points) - len(missing)
+    for position, outcome in run([points[index] for index in missing]):
+        if store:
+            store.add(outcome)
+        outcomes[missing[position]] = outcome
+        done += 1
+        if progress:
+            progress(done, len(points))
+    return [
+        outcomes.get(index) or _same(point, outcomes[leaders[point.sha256]])
+        for index, point in enumerate(points)
+    ]
+
+
+def _same(point: Point, outcome: Outcome) -> Outcome:
+    """The outcome of another point with the same scenario, as this one's."""
+    return Outcome(
+        point.settings,
+        point.seed,
+        point.sha256,
+        outcome.summary,
+        outcome.curves,
+        outcome.problem,
+        outcome.is_final,
+    )
