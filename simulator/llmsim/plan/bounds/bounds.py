@@ -139,9 +139,9 @@ def limits_of(plan: PoolPlan, engine: Engine, offered: Offered) -> Limits:
 
 def _refused(engine: Engine, offered: Offered) -> Bools:
     """Which requests the engine turns away."""
-    lengths, index = np.unique(np.stack([offered.prompt, offered.output]), axis=1, return_inverse=True)
-    refused = [bool(engine.refusal(Request(0, 0.0, int(p), int(o)))) for p, o in lengths.T]
-    return np.asarray(np.array(refused)[index.ravel()])
+    lengths, index = offered.lengths
+    refused = [bool(engine.refusal(Request(0, 0.0, *pair))) for pair in lengths.T.tolist()]
+    return np.asarray(np.array(refused)[index])
 
 
 def _too_slow(offered: Offered, floors: LatencyFloors) -> Bools:

@@ -80,10 +80,9 @@ def prompt_floor_s(stage: Iterations, tokens: Ints) -> Floats:
 
 def prompt_attention_s(stage: Iterations, offered: Offered) -> Floats:
     """Attention of each prompt, however it is cut into chunks. Pure query."""
-    cached = offered.prompt - offered.computed
-    pairs, index = np.unique(np.stack([offered.computed, cached]), axis=1, return_inverse=True)
-    seconds = np.array([stage.floor.prompt_s(int(new), int(old)) for new, old in pairs.T])
-    return np.asarray(seconds[index.ravel()], dtype=np.float64)
+    pairs, index = offered.prompts
+    seconds = np.array([stage.floor.prompt_s(new, cached) for new, cached in pairs.T.tolist()])
+    return np.asarray(seconds[index], dtype=np.float64)
 
 
 class Decodes(NamedTuple):

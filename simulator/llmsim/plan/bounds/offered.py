@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from pathlib import Path
 
@@ -49,6 +50,16 @@ class Offered:
 
     def __len__(self) -> int:
         return len(self.prompt)
+
+    @cached_property
+    def lengths(self) -> tuple[Ints, Ints]:
+        """The distinct (prompt, output), shape (2, distinct), and the place in it of each request."""
+        return _distinct(self.prompt, self.output)
+
+    @cached_property
+    def prompts(self) -> tuple[Ints, Ints]:
+        """The distinct (computed, cached) tokens of prompts, and the place of each request, likewise."""
+        return _distinct(self.computed, self.prompt - self.computed)
 
     @property
     def deadline_s(self) -> Floats:
@@ -125,3 +136,8 @@ def may_miss(offered: int, share: float) -> int:
     while count and (offered - count) / offered < share:
         count -= 1
     return count
+
+
+def _distinct(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    pairs, index = np.unique(np.stack([first, second]), axis=1, return_inverse=True)
+    return pairs, index.ravel()
