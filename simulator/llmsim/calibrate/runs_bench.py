@@ -55,16 +55,19 @@ def bench_cells(item: Any) -> tuple[dict[str, str], list[str]]:
     if item["completed"] == 0:
         return {}, ["no request completed"]
     rate = _rate(item.get("request_rate"))
+    burstiness = _rate(item.get("burstiness", 1.0))
     wrong = [
         f"{key} is {item[key]!r}, not a positive number" for key in NEEDED if not _is_positive(item[key])
     ]
     wrong += [
         f"{key} is {item[key]!r}, not a number"
-        for key in ("num_prompts", "max_concurrency", "burstiness", *BENCH_METRICS.values())
+        for key in ("num_prompts", "max_concurrency", *BENCH_METRICS.values())
         if item.get(key) is not None and not _is_number(item[key])
     ]
     if rate is None:
         wrong.append(f"request_rate is {item['request_rate']!r}, not a number or 'inf'")
+    if burstiness is None:
+        wrong.append(f"burstiness is {item['burstiness']!r}, not a number or 'inf'")
     if wrong:
         return {}, wrong
     cells = {"model": str(item["model_id"]), "engine": "vllm"}

@@ -58,7 +58,6 @@ def run_sweep(base: Base, grid: Grid, where: Where) -> int:
     planned = _points(base, loaded, grid)
     sha256 = scenario_sha256(loaded.scenario)
     directory = expanded(where.out or Path("results") / f"{loaded.scenario.name}-sweep-{sha256[:8]}")
-    prepare(directory, FILE, "sweep's")
     outcomes = _outcomes(planned, loaded, directory, where)
     write_all({directory / name: fill for name, fill in sweep_files(loaded, outcomes).items()})
     if where.json:
@@ -89,14 +88,13 @@ def _points(base: Base, loaded: LoadedScenario, grid: Grid) -> list[Point]:
 def _outcomes(
     planned: Sequence[Point], loaded: LoadedScenario, directory: Path, where: Where
 ) -> list[Outcome]:
-    with open_store(directory, manifest(loaded, where.plugins)) as store:
-        try:
-            with (
-                open_workers(where.on, where.workers, where.plugins) as run,
-                PointsBar(quiet=where.quiet) as bar,
-            ):
-                return run_points(planned, run, store, bar)
-        except KeyboardInterrupt:
-            kept = f"{len(store.find(planned)):,} of {len(planned):,} points are kept in {directory}"
-            print(f"{kept}; the same command goes on from there.", file=sys.stderr)
-            raise
+    with open_workers(where.on, where.workers, where.plugins) as run:
+        prepare(directory, FILE, "sweep's")
+        with open_store(directory, manifest(loaded, where.plugins)) as store:
+            try:
+                with PointsBar(quiet=where.quiet) as bar:
+                    return run_points(planned, run, store, bar)
+            except KeyboardInterrupt:
+                kept = f"{len(store.find(planned)):,} of {len(planned):,} points are kept in {directory}"
+                print(f"{kept}; the same command goes on from there.", file=sys.stderr)
+                raise

@@ -96,7 +96,7 @@ class Store:
         """
         if not outcome.is_final or not outcome.sha256:
             return
-        body = json.dumps(_body_of(outcome), sort_keys=True, allow_nan=False)
+        body = json.dumps(_body_of(outcome), allow_nan=False)
         with _explained(self.path):
             self.connection.execute(
                 "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)", (outcome.sha256, body, _digest(body))

@@ -19,6 +19,7 @@ from llmsim.report.assumptions import assumptions
 from llmsim.report.facts import Fact
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.plots import plot_data
+from llmsim.report.steady import steady_facts
 from llmsim.report.verdict import Verdict, verdict
 
 
@@ -51,7 +52,7 @@ def page(
             [
                 *facts.request_facts(summary, record),
                 *facts.use_facts(summary, record),
-                facts.steady_fact(summary),
+                *steady_facts(summary),
             ]
         ),
         assumptions=_facts(assumptions(record, loaded)),

@@ -1,0 +1,95 @@
+"""The commands that simulate: run, sweep."""
+
+# ruff: noqa: PLC0415  so that `llmsim --help` is instant
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmsim.cli.options import (
+    AsJson,
+    Exports,
+    Goodput,
+    On,
+    Plugins,
+    Replications,
+    ScenarioFile,
+    Seed,
+    Sets,
+    Vary,
+    Workers,
+    load_plugins,
+)
+
+
+def run(
+    scenario: ScenarioFile,
+    *,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a target is missed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    export: Exports = None,
+    plugin: Plugins = None,
+) -> None:
+    """Simulate once, print the report, write the results."""
+    from llmsim.files.scenario_file import load_scenario
+
+    load_plugins(plugin)
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+
+    from llmsim.cli.run import Output, run_scenario
+    from llmsim.report.exports.base import read_formats
+
+    output = Output(directory=out, json=json, quiet=quiet, exports=read_formats(export or ()))
+    raise typer.Exit(run_scenario(loaded, output, check=check))
+
+
+def sweep(
+    scenario: ScenarioFile,
+    *,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=START:STOP:STEP",
+            help="Values of a key: a range with its stop, or KEY=a,b,c. Several make a grid. Repeatable.",
+        ),
+    ] = None,
+    vary: Vary = None,
+    replications: Replications = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where results are kept; results/NAME-sweep-SHA8 by default.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
+    from llmsim.cli.sweep import Grid, Where, run_sweep
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
