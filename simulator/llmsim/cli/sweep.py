@@ -19,7 +19,7 @@ from llmsim.plan.points import Base, Point, points, settings_of
 from llmsim.plan.store import FILE, open_store
 from llmsim.plan.sweep import manifest, run_points
 from llmsim.plan.workers import open_workers
-from llmsim.report.sweep import failures, sweep_files, sweep_json, sweep_table
+from llmsim.report.sweep import failures, notes, sweep_files, sweep_json, sweep_table
 from llmsim.report.whole_files import as_json, prepare, write_all
 from llmsim.spec.sweep import Sweep
 
@@ -64,7 +64,7 @@ def run_sweep(base: Base, grid: Grid, where: Where) -> int:
         print(as_json(sweep_json(outcomes)), end="")
     elif not where.quiet:
         Console(width=None if sys.stdout.isatty() else 140).print(sweep_table(outcomes))
-    for sentence in failures(outcomes):
+    for sentence in (*failures(outcomes), *notes(outcomes)):
         print(sentence, file=sys.stderr)
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)

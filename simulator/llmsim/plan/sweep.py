@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.points import Point
+from llmsim.plan.replicate import Replications, replications
 from llmsim.plan.store import Store
 from llmsim.plan.workers import Run
 
 Progress = Callable[[int, int], None]
 """Called with points finished and points in all."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One setting of a sweep and what its seeds say.
+
+    Attributes:
+        settings: Scenario key to value.
+        outcomes: One per seed.
+        together: The seeds put together.
+    """
+
+    settings: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+    together: Replications
+
+
+def by_setting(outcomes: Iterable[Outcome]) -> list[Swept]:
+    """``outcomes`` in the order of points, those of one setting together. Pure."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(json.dumps(outcome.settings, default=str), []).append(outcome)
+    return [
+        Swept(runs[0].settings, tuple(runs), replications((run.seed, run.summary) for run in runs))
+        for runs in found.values()
+    ]
 
 
 def manifest(base: LoadedScenario, plugins: Iterable[Path] = ()) -> dict[str, str]:
