@@ -44,7 +44,9 @@ class Climb:
             return None
         best = self.best
         top = high + 1 if best is None or best > high else best
-        failed = max((c for c, passed in self._passed.items() if not passed and c < top), default=self.least - 1)
+        failed = max(
+            (c for c, passed in self._passed.items() if not passed and c < top), default=self.least - 1
+        )
         if failed + 1 == top:
             return self._below(top)
         if top <= high:

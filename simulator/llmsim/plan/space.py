@@ -54,7 +54,9 @@ class Candidate:
     @cached_property
     def is_fixed(self) -> bool:
         """Whether nothing of its fleets changes while they serve, so that they cost what they cost."""
-        return self.loaded is not None and all(pool.is_fixed for pool in self.at(1).scenario.fleet)
+        if self.loaded is None or self.spot_share is not None:
+            return self.spot_share == 0
+        return all(pool.is_fixed for pool in self.loaded.scenario.fleet)
 
     def size(self, replicas: int) -> tuple[float | None, int]:
         """($ an hour on demand, accelerators) of all its replicas; no price where one is unknown. Pure query.

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, Literal
 
 from llmsim.measure.slo import targets_missed
+from llmsim.measure.student import mean_interval
 from llmsim.plan.outcome import Outcome
 from llmsim.spec.targets import Slo
-
-LEVEL = 0.95
-"""Of every interval."""
 
 MOST_REPLICATIONS = 30
 """Where replicating ends, however close it is."""
@@ -114,13 +111,8 @@ class Trial:
         scores = self.scores
         if self.rules.is_replay and scores:
             return scores[0], scores[0]
-        if len(scores) < 2:
-            return None
-        from scipy.special import stdtrit  # noqa: PLC0415  slow to import, and only needed here
-
-        half = float(stdtrit(len(scores) - 1, (1 + LEVEL) / 2)) * stdev(scores) / sqrt(len(scores))
-        mean = fmean(scores)
-        return mean - half, min(1.0, mean + half)
+        interval = mean_interval(scores)
+        return None if interval is None else (interval.low, min(1.0, interval.high))
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -142,13 +134,11 @@ class Trial:
 def is_met(outcome: Outcome, slo: Slo) -> bool:
     """Whether a run met every target and kept up. Pure query."""
     summary = outcome.summary
-    return (
-        summary is not None and summary["saturation"] != "overloaded" and not targets_missed(summary, slo)
-    )
+    return summary is not None and summary["saturation"] != "overloaded" and not targets_missed(summary, slo)
 
 
 def score(summary: Mapping[str, Any]) -> float:
-    """The share of requests within all limits, or of gaps within theirs if that is less; 1 without limits. Pure query."""
+    """The share of requests within all limits, or of gaps if that is less; 1 without limits. Pure query."""
     gaps = (summary["slo_attainment_by_metric"] or {}).get("itl_ms")
     shares = [share for share in (summary["slo_attainment"], gaps) if share is not None]
     return min(shares, default=1.0)

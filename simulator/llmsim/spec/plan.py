@@ -20,7 +20,10 @@ class Plan(Strict):
     )
     max_replicas: int = Field(16, ge=1, le=1000, description="the most replicas a fleet may have")
     replications: int = Field(
-        3, ge=1, le=100, description="runs of a fleet, each with a seed of its own, before it counts as enough"
+        3,
+        ge=1,
+        le=100,
+        description="runs of a fleet, each with a seed of its own, before it counts as enough",
     )
     precision: Annotated[float, Quantity("share"), Field(gt=0, lt=1)] | None = Field(
         None, description="replicate until the interval of the attainment is this narrow, relative to it"
