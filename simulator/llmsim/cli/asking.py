@@ -138,13 +138,17 @@ def sweep(
     plugin: Plugins = None,
 ) -> None:
     """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
-    from llmsim.cli.sweep import Grid, Where, run_sweep
+    from llmsim.cli.sweep import Where, run_sweep
+    from llmsim.plan.grid import Wanted
     from llmsim.plan.points import Base
+    from llmsim.plan.precision import read_precision
 
     load_plugins(plugin)
     base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications, precision), where))
+    share = None if precision is None else read_precision(precision)
+    wanted = Wanted(over or (), vary or (), replications, share)
+    raise typer.Exit(run_sweep(base, wanted, where))
 
 
 @takes_bench_flags
