@@ -195,7 +195,7 @@ def test_failed_points_are_named_with_their_reason() -> None:
 
     assert "7 of 80 have no result" in page
     assert "0 is not positive" in page
-    assert 7 == page.count('<td class="bad">failed</td>')
+    assert 7 == page.count('<td class="word bad">failed</td>')
 
 
 def test_a_difference_has_a_word_only_where_it_is_given() -> None:

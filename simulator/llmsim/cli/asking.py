@@ -1,11 +1,11 @@
-"""The commands that simulate: run, compare, sweep."""
+"""The commands that simulate: run, compare, sweep, plan."""
 
 # ruff: noqa: PLC0415  so that `llmsim --help` is instant
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -119,6 +119,7 @@ def sweep(
     ] = None,
     vary: Vary = None,
     replications: Replications = None,
+    precision: Precision = None,
     on: On = "pool",
     workers: Workers = None,
     sets: Sets = None,
@@ -143,4 +144,55 @@ def sweep(
     load_plugins(plugin)
     base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
+    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications, precision), where))
+
+
+@takes_bench_flags
+def plan(
+    scenario: ScenarioFile,
+    *,
+    bench: BenchFlags,
+    find: Annotated[
+        Literal["fleet", "pareto"],
+        typer.Option(
+            help="fleet: the cheapest that meets the targets. pareto: what nothing in the space beats on both of "
+            "cost and attainment, or of tokens/s/GPU and tokens/s/user."
+        ),
+    ] = "fleet",
+    vary: Vary = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The most replicas of a fleet; 16 by default.", show_default=False),
+    ] = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-plan-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when no fleet meets the targets.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The cheapest fleet that meets the targets, of all that --vary allows."""
+    from llmsim.cli.plan import Question, find_fleet, find_pareto
+    from llmsim.cli.sweep import Where
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    question = Question(tuple(vary or ()), max_replicas, replications, precision)
+    if find == "pareto":
+        raise typer.Exit(find_pareto(base, question, where))
+    raise typer.Exit(find_fleet(base, question, where, check=check))

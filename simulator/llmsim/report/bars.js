@@ -24,12 +24,14 @@ class Bars extends Chart {
     this.height = y + 6 + this.margin.bottom;
   }
 
-  /** Symmetric, as wide as most rows need: one that is far off is cut, and says so by an arrow. */
+  /** With zero, as wide as most rows need: one that is far off is cut, and says so by an arrow. */
   domain() {
-    const ends = this.spec.rows.flatMap(({ value, low, high }) => [low ?? value, high ?? value]).map(Math.abs).sort((a, b) => a - b);
-    const usual = ends[Math.floor(ends.length * 0.7)] || 1;
-    const end = Math.max(1, Math.min(ends[ends.length - 1] ?? 1, 4 * usual)) * 1.06;
-    return [-end, end];
+    const ends = this.spec.rows.flatMap(({ value, low, high }) => [low ?? value, high ?? value]);
+    const sizes = ends.map(Math.abs).sort((a, b) => a - b);
+    const most = Math.max(1, 4 * sizes[Math.floor(sizes.length * 0.7)]);
+    const [low, high] = [ends.reduce((a, b) => Math.min(a, b), 0), ends.reduce((a, b) => Math.max(a, b), 0)].map((end) => Math.max(-most, Math.min(most, end)));
+    const room = 0.05 * (high - low) || 1;
+    return [low - room, high + room];
   }
 
   paint() {
@@ -40,7 +42,8 @@ class Bars extends Chart {
     for (const value of this.px.ticks(Math.max(2, Math.floor((right - left) / 90)))) {
       const x = this.px(value);
       make("line", { class: "grid", x1: x, x2: x, y1: top, y2: bottom }, axes);
-      make("text", { x, y: bottom + 15, "text-anchor": "middle" }, axes).textContent = `${value > 0 ? "+" : ""}${tickText(value)}%`;
+      const label = `${value > 0 ? "+" : ""}${tickText(value)}%`;
+      if (x + label.length * 3.6 < this.area.width) make("text", { x, y: bottom + 15, "text-anchor": "middle" }, axes).textContent = label;
     }
     make("line", { class: "base", x1: this.px(0), x2: this.px(0), y1: top, y2: bottom }, axes);
     make("text", { class: "label", x: right, y: bottom + 33, "text-anchor": "end" }, axes).textContent = this.spec.xLabel;
@@ -55,10 +58,10 @@ class Bars extends Chart {
     if (group !== this.spec.rows[i - 1]?.group) make("text", { class: "group-name", x: 0, y: y - (this.isNarrow ? 29 : 15) }, label).textContent = group;
     make("text", { x: this.isNarrow ? 0 : left - 12, y: this.isNarrow ? y - 12 : y + 4, "text-anchor": this.isNarrow ? "start" : "end" }, label).textContent = this.isNarrow ? name : cut(name, 30);
     make("text", { class: `value ${tone}`, x: this.isNarrow ? right : right + 12, y: this.isNarrow ? y - 12 : y + 4, "text-anchor": this.isNarrow ? "end" : "start" }, label).textContent = `${text}${word ? ` ${word}` : ""}`;
-    if (low !== null) make("path", { class: `interval ${tone}`, d: `M${inside(low).toFixed(1)} ${y}H${inside(high).toFixed(1)}` }, this.svg);
+    if (low !== null) make("path", { class: `interval ${tone}`, d: `M${inside(low).toFixed(1)} ${y - 4}v8m0 -4H${inside(high).toFixed(1)}m0 -4v8` }, this.svg);
     const out = value < this.px.low ? -1 : value > this.px.high ? 1 : 0;
     const x = inside(value);
-    make("path", { class: `estimate ${tone}`, d: out ? `M${x - 9 * out} ${y - 5}l${9 * out} 5l${-9 * out} 5z` : markPath(0, x, y, 4) }, this.svg);
+    make("path", { class: `estimate ${tone}`, d: out ? `M${x - 9 * out} ${y - 5}l${9 * out} 5l${-9 * out} 5z` : markPath(0, x, y, 3.2) }, this.svg);
   }
 
   stops() {

@@ -26,9 +26,9 @@ class Points extends Chart {
     this.px = axis(...this.domain("x", xLimit, this.log), left, right, this.log);
     this.py = axis(...this.domain("y", yLimit, false), bottom, top, false);
     this.drawAxes(this.log, false);
-    this.drawLimits();
     const inside = this.clipped();
     this.drawFront(inside);
+    this.drawLimits();
     for (const point of points) this.drawPoint(point, inside);
     this.drawNames();
   }
@@ -44,12 +44,16 @@ class Points extends Chart {
 
   /** Steps: between two points of the front nothing better was found, so the worse of both coordinates holds. */
   drawFront(parent) {
+    this.lines = [];
     const front = this.spec.points.filter((point) => point.front).map((point) => this.at(point));
     if (!front.length) return;
-    const [isFirstX] = [this.spec.xBetter === "lower"];
+    const isFlatFirst = this.spec.xBetter === "lower";
     const parts = front.map(([x, y], i) => {
       if (!i) return `M${x.toFixed(1)} ${y.toFixed(1)}`;
-      return isFirstX ? `H${x.toFixed(1)}V${y.toFixed(1)}` : `V${y.toFixed(1)}H${x.toFixed(1)}`;
+      const [a, b] = front[i - 1];
+      const [cornerX, cornerY] = isFlatFirst ? [x, b] : [a, y];
+      this.lines.push(...[[a, b], [x, y]].map(([p, q]) => [Math.min(p, cornerX), Math.min(q, cornerY), Math.max(p, cornerX), Math.max(q, cornerY)]));
+      return isFlatFirst ? `H${x.toFixed(1)}V${y.toFixed(1)}` : `V${y.toFixed(1)}H${x.toFixed(1)}`;
     });
     make("path", { class: "curve s0", d: parts.join("") }, parent);
   }
@@ -58,21 +62,25 @@ class Points extends Chart {
     const { left, right, top, bottom } = this.area;
     const { xLimit, yLimit } = this.spec;
     const name = (text, place) => (make("text", { class: "limit-name", ...place }, this.svg).textContent = text);
+    const line = (x1, y1, x2, y2) => {
+      make("line", { class: "limit", x1, y1, x2, y2 }, this.svg);
+      this.lines.push([x1, y1, x2, y2]);
+    };
     if (yLimit !== null && yLimit <= this.py.high && yLimit >= this.py.low) {
       const y = this.py(yLimit);
-      make("line", { class: "limit", x1: left, x2: right, y1: y, y2: y }, this.svg);
+      line(left, y, right, y);
       name(`SLO ${withUnit(yLimit, this.spec.yUnit)}`, { x: right - 4, y: y - 5 < top + 8 ? y + 14 : y - 5, "text-anchor": "end" });
     }
     if (xLimit !== null && xLimit <= this.px.high && xLimit >= this.px.low) {
       const x = this.px(xLimit);
-      make("line", { class: "limit", x1: x, x2: x, y1: top, y2: bottom }, this.svg);
+      line(x, top, x, bottom);
       name(`SLO ${withUnit(xLimit, this.spec.xUnit)}`, { x: x + 6, y: bottom - 8 });
     }
   }
 
   /** Names of the front's points, as many as keep apart from each other and from every point. */
   drawNames() {
-    const taken = this.spec.points.length > 400 ? [] : this.spec.points.map((point) => this.at(point)).map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]);
+    const taken = this.spec.points.map((point) => this.at(point)).map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]).concat(this.lines);
     const isFree = (box) => box[0] > this.area.left && box[2] < this.area.width && box[1] > 0 && box[3] < this.area.bottom && taken.every((other) => box[2] < other[0] || other[2] < box[0] || box[3] < other[1] || other[3] < box[1]);
     for (const point of this.spec.points.filter(({ front }) => front)) {
       const [x, y] = this.at(point);

@@ -28,11 +28,12 @@ def page(head: Head, table: str, plots: Sequence[tuple[str, Sequence[Plot | None
     """
     drawn = [(title, [plot for plot in group if plot is not None]) for title, group in plots]
     sections = "".join(_section(title, group) for title, group in drawn if group)
+    how_to = HOW_TO if sections else ""
     assumptions = (
         f'<h2 id="assumptions">Assumptions</h2>{facts_table(head.assumptions)}' if head.assumptions else ""
     )
     body = "".join(
-        (_verdict(head.headline), notes_list(head.notes), assumptions, table, NO_SCRIPT, sections, after)
+        (_verdict(head.headline), notes_list(head.notes), assumptions, table, how_to, sections, after)
     )
     return shell(
         title=head.title,
@@ -46,7 +47,8 @@ def page(head: Head, table: str, plots: Sequence[tuple[str, Sequence[Plot | None
     )
 
 
-NO_SCRIPT = (
+HOW_TO = (
+    '<p class="soft how-to">Point at a plot, or focus it and use the arrow keys, to read it.</p>'
     "<noscript><p>The plots and their tables need JavaScript; every figure in the table above stands without it."
     "</p></noscript>"
 )
@@ -74,10 +76,7 @@ def _section(title: str, plots: Sequence[Plot]) -> str:
     kinds = {plot["kind"] for plot in plots}
     layout = "three" if len(plots) > 2 and kinds == {"lines"} else "two" if len(plots) > 1 else "one"
     figures = "".join(_figure(plot) for plot in plots)
-    return (
-        f'<h2>{escape(title)}</h2><p class="about">Point at a plot, or focus it and use the arrow keys, to read it.</p>'
-        f'<div class="panels {layout}">{figures}</div>'
-    )
+    return f'<h2>{escape(title)}</h2><div class="panels {layout}">{figures}</div>'
 
 
 def _figure(plot: Plot) -> str:

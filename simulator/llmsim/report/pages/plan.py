@@ -33,7 +33,8 @@ def _table(data: PlanPage) -> str:
     rows = "".join(_row(data, rank, one) for rank, one in enumerate(data.candidates, start=1))
     table = (
         '<table class="numbers sortable ranked"><thead><tr><th scope="col">Rank</th><th scope="col">Fleet</th>'
-        f'<th scope="col">Targets</th>{metric_heads(data.metrics)}<th scope="col">Bottleneck</th>'
+        f'<th scope="col" class="word">Targets</th>{metric_heads(data.metrics)}'
+        '<th scope="col" class="word">Bottleneck</th>'
         f'<th scope="col">Runs</th></tr></thead><tbody>{rows}</tbody></table>'
     )
     about = f"Means over replications with their {100 * data.confidence:g}% intervals. A heading sorts by its column."

@@ -101,10 +101,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _table(data: SweepPage) -> str:
-    heads = "".join(f'<th scope="col">{escape(_head(axis))}</th>' for axis in data.axes)
+    heads = "".join(f'<th scope="col"{_word(axis)}>{escape(_head(axis))}</th>' for axis in data.axes)
     rows = "".join(_row(data, point) for point in data.points)
     table = (
-        f'<table class="numbers sortable"><thead><tr>{heads}<th scope="col">Load</th>{metric_heads(data.metrics)}'
+        f'<table class="numbers sortable"><thead><tr>{heads}<th scope="col" class="word">Load</th>'
+        f"{metric_heads(data.metrics)}"
         f'<th scope="col">Runs</th></tr></thead><tbody>{rows}</tbody></table>'
     )
     about = f"Means over replications with their {100 * data.confidence:g}% intervals. A heading sorts by its column."
@@ -117,11 +118,16 @@ def _head(axis: SweepAxis) -> str:
     return f"{axis.label} ({axis.unit})" if axis.unit else axis.label
 
 
+def _word(axis: SweepAxis) -> str:
+    """Names stand on the left of their column, numbers on the right."""
+    return "" if axis.is_numeric else ' class="word"'
+
+
 def _row(data: SweepPage, point: SweepPoint) -> str:
-    values = [point.settings[axis.key] for axis in data.axes]
-    first, *rest = (escape(axis_value(value)) for value in values)
-    settings = f'<th scope="row">{first}</th>' + "".join(f"<td>{text}</td>" for text in rest)
+    texts = [(axis, escape(axis_value(point.settings[axis.key]))) for axis in data.axes]
+    settings = f'<th scope="row">{texts[0][1]}</th>'
+    settings += "".join(f"<td{_word(axis)}>{text}</td>" for axis, text in texts[1:])
     state = "failed" if point.problem else point.saturation or ""
-    tone = ' class="bad"' if state in ("failed", "overloaded") else ""
+    tone = " bad" if state in ("failed", "overloaded") else ""
     cells = "".join(estimate_cell(estimate_of(point.estimates, metric), metric) for metric in data.metrics)
-    return f"<tr>{settings}<td{tone}>{state}</td>{cells}<td>{point.replications}</td></tr>"
+    return f'<tr>{settings}<td class="word{tone}">{state}</td>{cells}<td>{point.replications}</td></tr>'
