@@ -88,6 +88,16 @@ COST_MODELS: Registry[Any] = Registry(
     group="llmsim.cost_models",
 )
 
+EXPORTS: Registry[Any] = Registry(
+    "export format",
+    {
+        "vllm-bench": "llmsim.report.exports.vllm_bench:VllmBench",
+        "aiperf": "llmsim.report.exports.aiperf:Aiperf",
+        "llm-d": "llmsim.report.exports.llm_d:LlmD",
+    },
+    group="llmsim.exports",
+)
+
 
 def load_plugin_file(path: Path) -> None:
     """Runs a Python file, so that it may register classes of its own.

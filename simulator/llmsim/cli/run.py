@@ -7,7 +7,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,19 @@ FINE, MISSED, INTERRUPTED = 0, 1, 130
 
 @dataclass(frozen=True)
 class Output:
-    """Where a run's answers go: files to ``directory``, a report or ``json`` to standard output."""
+    """Where a run's answers go: files to ``directory``, a report or ``json`` to standard output.
+
+    Attributes:
+        directory: None is the usual one.
+        json: The summary alone on standard output.
+        quiet: Neither progress nor report.
+        exports: Formats of other tools that are written too.
+    """
 
     directory: Path | None
     json: bool
     quiet: bool
+    exports: Sequence[str] = ()
 
 
 def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
@@ -55,7 +63,7 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
         record, run_info = _timed(loaded, quiet=output.quiet)
         with _finishing(record.interrupted) as late:
             result = answer(loaded, record)
-            write_results(directory, record, result.summary, loaded, run_info)
+            write_results(directory, record, result.summary, loaded, run_info, output.exports)
     interrupted = record.interrupted or bool(late)
     with suppress(BrokenPipeError):
         _print(result, output)

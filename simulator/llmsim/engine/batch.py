@@ -97,7 +97,8 @@ class Batch:
             self.joined_later.clear()
         elif now_s != self.last_token_s:
             self.joined_later[now_s] = self.joined_later.get(now_s, 0) + 1
-        req.last_token_s = now_s
+        req.last_token_s = req.joined_s = now_s
+        req.lane = self.lane
         iteration = req.join_iteration = self.iteration
         req.join_context = context
         self.num_decoding += 1
@@ -184,6 +185,7 @@ class Batch:
             else:
                 self.drop_retired(req)
                 req.generated -= 1
+                req.end_stint()
                 req.discarded_tokens += 1
                 tokens = self._start_over(req)
             gone.append((req, tokens))
@@ -202,6 +204,7 @@ class Batch:
             del self.prefilling[req]
         else:
             self._stop_decoding(req)
+            req.end_stint()
             self._forget_due(req)
             self.allocated = self.allocated and self.num_decoding > 0
         del self.running[req]

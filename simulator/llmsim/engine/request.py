@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from math import nan
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Status = Literal["waiting", "running", "completed", "rejected", "dropped", "lost", "unfinished"]
+
+
+class Stint(NamedTuple):
+    """One stay among the decoding sequences of a micro-batch: a token on joining, and one an iteration.
+
+    Attributes:
+        replica, lane: Which micro-batch.
+        joined_s: When prefill brought its first token out.
+        join_iteration: Decode iterations of the micro-batch by then.
+        decoded: Decode iterations it stayed for.
+    """
+
+    replica: int
+    lane: int
+    joined_s: float
+    join_iteration: int
+    decoded: int
 
 
 class Request:
@@ -14,6 +31,7 @@ class Request:
     Attributes:
         id: Position in order of arrival, from 0.
         arrival_s: When it reached the router, in seconds from the run's start.
+        held_s: For how long its client had held it back by then.
         input_tokens: Prompt length.
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
@@ -32,6 +50,8 @@ class Request:
         generated: Output tokens produced when it last joined the decoding sequences.
         kv_tokens, blocks: Tokens in its KV cache, and blocks it holds, when it last joined.
         join_iteration, join_context: The batch's iteration count and its (padded) context when it joined.
+        lane, joined_s: That batch's lane, and when it joined: the moment prefill brought a token out.
+        stints: The times it joined before and was taken out again; () for nearly all.
         scheduled_s, first_token_s, last_token_s, finish_s: Times; nan until they happen.
             ``last_token_s`` is up to date when it joins, is preempted, or is done; ``finish_s`` is when its
             user has all of it, which under static batching is later.
@@ -56,11 +76,14 @@ class Request:
         "first_token_s",
         "generated",
         "hash_ids",
+        "held_s",
         "id",
         "input_tokens",
         "join_context",
         "join_iteration",
+        "joined_s",
         "kv_tokens",
+        "lane",
         "last_token_s",
         "left_s",
         "lost_tokens",
@@ -74,6 +97,7 @@ class Request:
         "scheduled_s",
         "session_id",
         "status",
+        "stints",
         "stop_at",
     )
 
@@ -87,11 +111,27 @@ class Request:
         self.class_name = class_name
         self.prefill_target = input_tokens
         self.cached_tokens = self.computed = self.generated = self.kv_tokens = self.blocks = 0
-        self.join_iteration = self.join_context = self.preemptions = 0
+        self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
         self.model = self.session_id = ""
         self.hash_ids: tuple[int, ...] = ()
+        self.stints: tuple[Stint, ...] = ()
         self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = self.left_s = nan
+        self.joined_s = nan
         self.replica = -1
         self.status: Status = "waiting"
         self.reason = ""
+        self.held_s = 0.0
+
+    def end_stint(self) -> None:
+        """It leaves the decoding sequences before it is done, with ``generated`` up to date."""
+        self.stints = self.stays
+
+    @property
+    def stays(self) -> tuple[Stint, ...]:
+        """All its stints, the one that ends with its last token so far included. Pure query."""
+        decoded = self.generated - 1 - sum(1 + stint.decoded for stint in self.stints)
+        if decoded < 0:  # none of this one's tokens has reached the user
+            return self.stints
+        last = Stint(self.replica, self.lane, self.joined_s, self.join_iteration, decoded)
+        return (*self.stints, last)

@@ -40,7 +40,7 @@ class RequestTable:
         arrival_s, scheduled_s, first_token_s, finish_s: As in ``Request``; nan where it never happened.
         class_names: Names of the classes, sorted; ``class_index`` holds positions in it.
         status: Positions in ``STATUSES``.
-        left_s: As in ``Request``.
+        left_s, held_s: As in ``Request``.
         end_s: When the run ended.
     """
 
@@ -50,6 +50,7 @@ class RequestTable:
     first_token_s: Floats
     finish_s: Floats
     left_s: Floats
+    held_s: Floats
     input_tokens: Ints
     cached_tokens: Ints
     output_tokens: Ints
@@ -67,7 +68,7 @@ class RequestTable:
         class_names = tuple(sorted(set(map(attrgetter("class_name"), requests))))
         times = {
             name: _column(requests, name, np.float64)
-            for name in ("arrival_s", "scheduled_s", "first_token_s", "finish_s", "left_s")
+            for name in ("arrival_s", "scheduled_s", "first_token_s", "finish_s", "left_s", "held_s")
         }
         counts = {
             name: _column(requests, name, np.int32)
@@ -101,6 +102,11 @@ class RequestTable:
     def completed(self) -> Bools:
         """Which requests completed."""
         return self.is_status("completed")
+
+    @cached_property
+    def issue_s(self) -> Floats:
+        """When its client would have sent it, had it not held it back."""
+        return self.arrival_s - self.held_s
 
     @cached_property
     def ttft_ms(self) -> Floats:

@@ -45,6 +45,7 @@ class Backlog:
         rises: The number in the system, or the number waiting, follows a rising straight line (R² of 20
             averages at least 0.5).
         slows: Requests of the last quarter of the window stay longer (by a tenth) than those of the second.
+        is_held: The client held requests back; from when they were due they count as arrived, and as waiting.
     """
 
     offered: int
@@ -57,6 +58,7 @@ class Backlog:
     variation: float
     rises: bool
     slows: bool
+    is_held: bool = False
 
     @classmethod
     def of(cls, table: RequestTable) -> Backlog:
@@ -64,9 +66,7 @@ class Backlog:
         admitted = ~table.is_status("rejected")
         if not admitted.any():
             return cls(0, 0, 0, 0.0, 0, 0, 0, 1.0, rises=False, slows=False)
-        arrive, leave, start = (
-            times[admitted] for times in (table.arrival_s, table.leave_s, table.wait_end_s)
-        )
+        arrive, leave, start = (times[admitted] for times in (table.issue_s, table.leave_s, table.wait_end_s))
         first, last = float(arrive.min()), float(arrive.max())
         middle = (first + last) / 2
         late = (leave > middle) & (leave <= last)
@@ -85,6 +85,7 @@ class Backlog:
                 for until in (leave, start)
             ),
             slows=_slows(arrive, leave - arrive, first, last),
+            is_held=bool(table.held_s.any()),
         )
 
     @property
@@ -143,7 +144,8 @@ class Backlog:
             return [
                 f"the fleet keeps up with about {share:.0%} of the arrivals (completed over arrived in their "
                 f"second half); {self.left_behind:,} of {self.offered:,} requests were there when the last "
-                "one came, and latencies grow with the run's length"
+                f"one came, and {'the queue at the client grows' if self.is_held else 'latencies grow'} with the "
+                "run's length"
             ]
         notes = []
         if self._has_burst:
@@ -157,6 +159,17 @@ class Backlog:
                 "than half-way; offer more requests"
             )
         return notes
+
+
+def held_note(table: RequestTable) -> str | None:
+    """How many requests the client held back, and for how long."""
+    held_s = table.held_s[table.held_s > 0]
+    if not len(held_s):
+        return None
+    return (
+        f"the client held {len(held_s):,} of {len(table):,} requests back until others were done "
+        f"(max_concurrency), for {held_s.mean():.3g} s on average; their latencies start when they were sent"
+    )
 
 
 def _averages(starts: Floats, ends: Floats, first: float, last: float, count: int) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmsim.measure import money
 from llmsim.measure.bottleneck import Load, bottleneck
+from llmsim.measure.confidence import confidence
 from llmsim.measure.costs import class_costs, costs
 from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
@@ -16,7 +17,7 @@ from llmsim.measure.fleet import fleet_summary, share_without_replica
 from llmsim.measure.gaps import GapPool, describe_gaps
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
-from llmsim.measure.saturation import Backlog
+from llmsim.measure.saturation import Backlog, held_note
 from llmsim.measure.series import kv_capacity, occupancy, row_intervals
 from llmsim.measure.slo import REQUEST_METRICS, attainment_by_metric, good
 from llmsim.measure.steady import steady_metrics, steady_window
@@ -174,8 +175,9 @@ def _verdicts(
     partial = ["partial: the run was stopped before every request ended"] * record.interrupted
     if not duration_s:
         empty = dict.fromkeys(("saturation", "bottleneck", "bottleneck_shares", "steady_state"))
+        sure = {"confidence": confidence(table, "the run took no time")}
         unfinished = _unfinished_note(record, scenario, table)
-        return {**empty, "notes": partial + [unfinished] * bool(unfinished)}
+        return {**empty, **sure, "notes": partial + [unfinished] * bool(unfinished)}
     backlog = Backlog.of(table)
     overloaded = backlog.saturation == "overloaded"
     window = (
@@ -184,6 +186,7 @@ def _verdicts(
     words, shares = bottleneck(record, scenario, _load(record, table, duration_s))
     notes = [
         *backlog.notes(),
+        held_note(table),
         _unfinished_note(record, scenario, table),
         f"no steady window: {window}" if isinstance(window, str) else None,
         thin_sample_note("every latency", _highest_percentile(scenario), int(table.completed.sum())),
@@ -193,6 +196,7 @@ def _verdicts(
         "bottleneck": words,
         "bottleneck_shares": shares,
         "steady_state": None if isinstance(window, str) else steady_metrics(table, scenario.slo, window),
+        "confidence": confidence(table, window),
         "notes": partial + [note for note in notes if note],
     }
 

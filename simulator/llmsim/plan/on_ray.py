@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 from llmsim.errors import UserError
 from llmsim.plan.outcome import Outcome, play
 from llmsim.plan.points import Point
+from llmsim.plan.workers import AHEAD, Run
 from llmsim.plugins import run_plugin
 
-AHEAD = 2
-"""Points given out per CPU of the cluster."""
 PATIENCE_S = 5.0
 """How long an address may take to answer."""
 
@@ -26,9 +25,7 @@ Source = tuple[str, bytes]
 
 
 @contextmanager
-def open_ray(
-    address: str | None, workers: int | None, plugins: Sequence[Path]
-) -> Iterator[Callable[[Sequence[Point]], Iterator[tuple[int, Outcome]]]]:
+def open_ray(address: str | None, workers: int | None, plugins: Sequence[Path]) -> Iterator[Run]:
     """Something that runs points on Ray.
 
     Args:

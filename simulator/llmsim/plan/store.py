@@ -84,6 +84,12 @@ class Store:
                     found[index] = Outcome(point.settings, point.seed, point.sha256, **json.loads(body))
         return found
 
+    def count(self) -> int:
+        """Number of outcomes it holds."""
+        with _explained(self.path):
+            (number,) = self.connection.execute("SELECT COUNT(*) FROM outcomes").fetchone()
+        return int(number)
+
     def _body(self, sha256: str) -> str | None:
         query = "SELECT body, digest FROM outcomes WHERE sha256 = ?"
         row = self.connection.execute(query, (sha256,)).fetchone()
@@ -96,7 +102,7 @@ class Store:
         """
         if not outcome.is_final or not outcome.sha256:
             return
-        body = json.dumps(_body_of(outcome), sort_keys=True, allow_nan=False)
+        body = json.dumps(_body_of(outcome), allow_nan=False)
         with _explained(self.path):
             self.connection.execute(
                 "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)", (outcome.sha256, body, _digest(body))

@@ -225,17 +225,3 @@ def _energy(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
     if summary.get("carbon_g") is not None:
         site.append(f"{figures(summary['carbon_g'] / 1e3)} kg of CO2")
     return facts + [Fact("Site", ", ".join(site), "the scenario's energy section")] * bool(site)
-
-
-def steady_fact(summary: Mapping[str, Any]) -> Fact:
-    """The steady window and its headline figures."""
-    steady = summary["steady_state"]
-    if not steady:
-        return Fact("Steady state", "none found; every figure covers the whole run")
-    limits = f"{seconds(steady['start_s'])} to {seconds(steady['end_s'])}"
-    tails = ", ".join(
-        f"{name} P99 {milliseconds(steady[f'p99_{metric}'])}"
-        for metric, name in METRICS.items()
-        if steady.get(f"p99_{metric}") is not None
-    )
-    return Fact("Steady state", f"{limits}: {tails or 'no request completed in it'}")

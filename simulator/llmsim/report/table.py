@@ -18,6 +18,7 @@ from llmsim.report import facts
 from llmsim.report.assumptions import assumptions
 from llmsim.report.facts import Fact
 from llmsim.report.format import percent
+from llmsim.report.steady import steady_facts
 from llmsim.report.verdict import Verdict, verdict
 
 WIDTH = 100
@@ -38,7 +39,7 @@ def render(summary: Mapping[str, Any], record: RunRecord, loaded: LoadedScenario
         Fact(fact.label, f"{fact.value}  ({fact.source})" if fact.source else fact.value)
         for fact in facts.request_facts(summary, record)
     ]
-    use = [*facts.use_facts(summary, record), facts.steady_fact(summary)]
+    use = [*facts.use_facts(summary, record), *steady_facts(summary)]
     parts: list[RenderableType] = [*_headline(judged, loaded.scenario.name), _facts(state), Text()]
     parts += [Text("Assumptions", style="bold"), _facts(assumptions(record, loaded)), Text()]
     parts += [_latency(summary), Text(), _facts([*requests, *use])]

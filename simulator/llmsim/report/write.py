@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from llmsim import plugins
 from llmsim.errors import OutputError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml
 from llmsim.measure.records import RunRecord
+from llmsim.report.exports.base import Export, FinishedRun
 from llmsim.report.html import page
 from llmsim.report.tables import request_columns, step_columns
 from llmsim.report.timeline import timeline
@@ -41,6 +43,7 @@ def write_results(
     summary: Mapping[str, Any],
     loaded: LoadedScenario,
     run_info: Mapping[str, Any],
+    exports: Sequence[str] = (),
 ) -> list[Path]:
     """Every file of interface.md's "Results directory"; returns their paths.
 
@@ -50,6 +53,7 @@ def write_results(
         summary: Its summary.
         loaded: The scenario and where it was read from.
         run_info: What depends on the machine; the only file that differs between equal runs.
+        exports: Formats of other tools to write as well.
 
     Raises:
         OutputError: A file could not be written (disk full, no permission).
@@ -65,7 +69,15 @@ def write_results(
         "timeline.json.gz": lambda file: _gzip(timeline(record), file),
         "run_info.json": text(as_json(run_info)),
     }
+    run = FinishedRun(record, summary, loaded)
+    for name in exports:
+        export: Export = plugins.EXPORTS.get(name)()
+        files[export.file_name] = _texts(export, run)
     return write_all({directory / name: fill for name, fill in files.items()})
+
+
+def _texts(export: Export, run: FinishedRun) -> Fill:
+    return lambda file: file.writelines(piece.encode() for piece in export.pieces(run))
 
 
 def _gzip(pieces: Iterable[str], file: IO[bytes]) -> None:

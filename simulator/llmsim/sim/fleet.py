@@ -8,6 +8,7 @@ from typing import Protocol
 from llmsim.engine.core import Engine
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
+from llmsim.sim.client import Client
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
 from llmsim.sim.door import Door
 from llmsim.sim.handover import Handover
@@ -32,6 +33,7 @@ class RequestSource(Protocol):
 
     total: int | None
     max_concurrency: int | None
+    most_in_flight: int | None
 
     def requests(self) -> Iterator[Request]:
         """Open loop: every request, in order of arrival."""
@@ -64,6 +66,7 @@ class Fleet:
         self._all_offered = False
         self._next_offers = 0
         self._next_user: Callable[[], None] | None = None
+        self._client: Client | None = None
 
     def add(self, engine: Engine, front_end: FrontEnd = NO_FRONT_END, role: Role = "mixed") -> Replica:
         """A replica that runs ``engine``, which is numbered as the next. Nobody sends to it before it joins."""
@@ -107,6 +110,8 @@ class Fleet:
             if admission.has_limits
             else Door(routers, self._send)
         )
+        if self.stream.most_in_flight is not None:
+            self._client = Client(self.clock, self.stream.most_in_flight, self._offer)
         if self.stream.max_concurrency is None:
             self.clock.process(self._open_loop())
         else:
@@ -125,12 +130,13 @@ class Fleet:
     def _open_loop(self) -> Generator[Alarm, None, None]:
         clock = self.clock
         alarm = Alarm(clock)
+        issue = self._client.issue if self._client else self._offer
         for req in self.stream.requests():
             yield clock.again(alarm, req.arrival_s, ARRIVAL)
             moment_s = req.arrival_s * (1 + TIE)
             while (next_s := clock.acts_before(ARRIVAL, moment_s)) is not None:
                 yield clock.at(next_s, ARRIVAL)
-            self._offer(req)
+            issue(req)
         self._all_offered = True
         self.ended(())
 
@@ -188,9 +194,12 @@ class Fleet:
         if self._next_user:
             for _ in requests:
                 self._next_user()
+        if self._client:
+            self._client.ended(len(requests))
         if self.when_over and self._is_over():
             self.when_over()
 
     def _is_over(self) -> bool:
         """Whether every request is done and none will follow. Pure query."""
-        return self._all_offered and not self._next_offers and self.num_finished == len(self.requests)
+        held = self._next_offers or (self._client.num_held if self._client else 0)
+        return self._all_offered and not held and self.num_finished == len(self.requests)

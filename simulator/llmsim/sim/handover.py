@@ -112,6 +112,7 @@ class Handover:
     def prefilled(self, requests: Sequence[Request], source: Replica) -> None:
         """``requests`` have left ``source``: their prompts are computed, and a token each is out."""
         for req in requests:
+            req.end_stint()
             tokens = req.prefill_target
             now_s, held = self._clock.now, source.engine.kv.hold(tokens)
             parcel = Parcel(req, tokens, source, held, now_s - req.scheduled_s, now_s)

@@ -54,8 +54,9 @@ def demand_of(loaded: LoadedScenario, pool: Pool) -> Demand:
     requests = _sample(stream)
     engines = sum(each.replicas * each.data_parallel_size for each in scenario.fleet)
     sequences = spec.max_num_seqs
-    if stream.max_concurrency is not None:
-        sequences = min(sequences, -(-stream.max_concurrency // engines))
+    in_flight = stream.max_concurrency or stream.most_in_flight
+    if in_flight is not None:
+        sequences = min(sequences, -(-in_flight // engines))
     tpot_ms = scenario.slo.tpot_ms
     return Demand(
         fmean(request.input_tokens for request in requests),

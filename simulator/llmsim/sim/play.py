@@ -32,11 +32,20 @@ A_LINE = LinearCost(
 
 
 class RequestList:
-    """An open loop of given requests; with ``max_concurrency``, a closed loop over them."""
+    """An open loop of given requests; with ``max_concurrency``, a closed loop over them.
 
-    def __init__(self, requests: Sequence[Request], max_concurrency: int | None = None) -> None:
+    With ``most_in_flight`` the open loop's client holds the others back.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        max_concurrency: int | None = None,
+        most_in_flight: int | None = None,
+    ) -> None:
         self.total: int | None = len(requests)
         self.max_concurrency = max_concurrency
+        self.most_in_flight = most_in_flight
         self.skipped: dict[str, int] = {}
         self._requests = requests
         self._next = iter(requests)
@@ -91,6 +100,7 @@ def play(
     admission: Admission = NO_LIMITS,
     seed: int = 0,
     max_concurrency: int | None = None,
+    most_in_flight: int | None = None,
     front_end: FrontEnd = NO_FRONT_END,
     until_s: float | None = None,
     meanwhile: Callable[[Fleet], None] | None = None,
@@ -102,11 +112,12 @@ def play(
         router, router_options, admission: How the requests get there.
         seed: Of router and door.
         max_concurrency: In flight in a closed loop; None takes the requests' own times.
+        most_in_flight: In flight in an open loop, whose client holds the others back; None is no limit.
         until_s: The end, if it is not that of the last request.
         meanwhile: Shown the fleet at the start; it may schedule on its clock what is to happen.
     """
     clock = Clock()
-    fleet = Fleet(clock, RequestList(requests, max_concurrency))
+    fleet = Fleet(clock, RequestList(requests, max_concurrency, most_in_flight))
     for engine in engines:
         fleet.add(engine, front_end)
     fleet.open({"": router(fleet.replicas, router_options, Setting(clock, seed))}, admission, seed)

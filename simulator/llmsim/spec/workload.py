@@ -63,6 +63,12 @@ class Workload(Strict):
         "scenario's, or what a trace's column `model` says",
     )
     duration_s: Seconds | None = Field(None, description="requests arrive before this time")
+    max_concurrency: PositiveInt | None = Field(
+        None,
+        le=10**6,
+        description="most requests in flight: the client holds others back, and their latency starts when they are "
+        "sent (`vllm bench serve --max-concurrency` with a rate); null is no limit",
+    )
     trace: str | None = Field(
         None,
         min_length=1,
@@ -160,6 +166,8 @@ def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
     arrival, count, duration_s = workload.arrival, workload.num_requests, workload.duration_s
     if count is not None and duration_s is not None:
         yield "duration_s", "num_requests and duration_s both end the workload; keep one"
+    if arrival.kind == "closed" and workload.max_concurrency is not None:
+        yield "max_concurrency", "a closed loop has its own, `arrival.max_concurrency`; remove this one"
     if arrival.kind == "trace" and count is not None:
         yield "num_requests", "a trace ends with its rows; write `limit` to use fewer"
     if isinstance(arrival, BurstArrivals) and arrival.every_s is None and duration_s is not None:

@@ -22,7 +22,7 @@ from llmsim.spec.workload import Workload
 
 def describe(workload: Workload, mean_rate: float | None) -> str:
     """``poisson arrivals, 10 req/s; 512 tokens in, 64 to 192 (uniform) out; 10,000 requests``. Pure."""
-    parts = [_arrivals(workload, mean_rate), _lengths(workload), _extent(workload)]
+    parts = [_arrivals(workload, mean_rate), _cap(workload), _lengths(workload), _extent(workload)]
     return "; ".join(part for part in parts if part)
 
 
@@ -39,6 +39,10 @@ def _arrivals(workload: Workload, mean_rate: float | None) -> str:
             return f"arrivals of {arrival.kind} {workload.trace or workload.profile}{rate}"
         case arrival:
             return f"{arrival.kind} arrivals{rate}"
+
+
+def _cap(workload: Workload) -> str:
+    return "" if workload.max_concurrency is None else f"at most {workload.max_concurrency:,} in flight"
 
 
 def _lengths(workload: Workload) -> str:

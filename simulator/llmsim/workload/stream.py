@@ -50,6 +50,7 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         max_concurrency=workload.arrival.max_concurrency
         if isinstance(workload.arrival, ClosedArrivals)
         else None,
+        most_in_flight=workload.max_concurrency,
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
@@ -71,6 +72,7 @@ class RequestStream:
     Attributes:
         total: How many there are; None where time ends them.
         max_concurrency: Requests in flight in a closed loop; None in an open one.
+        most_in_flight: Requests that an open loop's client lets be in flight; None is no limit.
         skipped: Rows of the trace that are not offered, by reason.
         mean_rate: Requests per second offered; None in a closed loop or one burst.
         labels: Attributes that the requests have beside their lengths (``session_id``, ``hash_ids``, ``model``).
@@ -85,6 +87,7 @@ class RequestStream:
         total: int | None,
         end_s: float = inf,
         max_concurrency: int | None = None,
+        most_in_flight: int | None = None,
         skipped: dict[str, int] | None = None,
         description: str = "",
         cached_tokens: float = 0,
@@ -94,6 +97,7 @@ class RequestStream:
     ) -> None:
         self.total = total if end_s == inf else None
         self.max_concurrency = max_concurrency
+        self.most_in_flight = most_in_flight
         self.skipped = skipped or {}
         self.mean_rate = source.mean_rate
         self._source = source

@@ -1,0 +1,198 @@
+"""The commands that simulate: run, compare, sweep, plan."""
+
+# ruff: noqa: PLC0415  so that `llmsim --help` is instant
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from llmsim.cli.bench_flags import takes_bench_flags
+from llmsim.cli.options import (
+    AsJson,
+    Exports,
+    Goodput,
+    On,
+    Plugins,
+    Precision,
+    Replications,
+    ScenarioFile,
+    Seed,
+    Sets,
+    Vary,
+    Workers,
+    load_plugins,
+)
+from llmsim.spec.bench import BenchFlags
+
+
+@takes_bench_flags
+def run(
+    scenario: ScenarioFile,
+    *,
+    bench: BenchFlags,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a target is missed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    export: Exports = None,
+    plugin: Plugins = None,
+) -> None:
+    """Simulate once, print the report, write the results."""
+    from llmsim.files.scenario_file import load_scenario
+
+    load_plugins(plugin)
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or (), bench=bench)
+
+    from llmsim.cli.run import Output, run_scenario
+    from llmsim.report.exports.base import read_formats
+
+    output = Output(directory=out, json=json, quiet=quiet, exports=read_formats(export or ()))
+    raise typer.Exit(run_scenario(loaded, output, check=check))
+
+
+@takes_bench_flags
+def compare(
+    scenarios: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
+    ],
+    *,
+    bench: BenchFlags,
+    vary: Vary = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    curves: Annotated[
+        bool, typer.Option(help="Run half to one and a half times the request rate as well.")
+    ] = True,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-compare-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when any replication misses a target.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The same requests and seeds on several scenarios or settings, paired, with intervals."""
+    from llmsim.cli.compare import Trials, run_compare
+    from llmsim.cli.sweep import Where
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ()), bench) for path in scenarios]
+    trials = Trials(replications, precision, curves)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    raise typer.Exit(run_compare(bases, vary or (), trials, where, check=check))
+
+
+@takes_bench_flags
+def sweep(
+    scenario: ScenarioFile,
+    *,
+    bench: BenchFlags,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=START:STOP:STEP",
+            help="Values of a key: a range with its stop, or KEY=a,b,c. Several make a grid. Repeatable.",
+        ),
+    ] = None,
+    vary: Vary = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where results are kept; results/NAME-sweep-SHA8 by default.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
+    from llmsim.cli.sweep import Grid, Where, run_sweep
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications, precision), where))
+
+
+@takes_bench_flags
+def plan(
+    scenario: ScenarioFile,
+    *,
+    bench: BenchFlags,
+    find: Annotated[
+        Literal["fleet", "pareto"],
+        typer.Option(
+            help="fleet: the cheapest that meets the targets. pareto: what nothing in the space beats on both of "
+            "cost and attainment, or of tokens/s/GPU and tokens/s/user."
+        ),
+    ] = "fleet",
+    vary: Vary = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The most replicas of a fleet; 16 by default.", show_default=False),
+    ] = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-plan-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when no fleet meets the targets.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The cheapest fleet that meets the targets, of all that --vary allows."""
+    from llmsim.cli.plan import Question, find_fleet, find_pareto
+    from llmsim.cli.sweep import Where
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    question = Question(tuple(vary or ()), max_replicas, replications, precision)
+    if find == "pareto":
+        raise typer.Exit(find_pareto(base, question, where))
+    raise typer.Exit(find_fleet(base, question, where, check=check))
