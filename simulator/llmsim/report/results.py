@@ -92,7 +92,7 @@ class CompareResult:
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """One row a scenario and figure: ``change`` against the first, its interval ``low`` to ``high``, ``n`` pairs."""
+        """A row a scenario and figure: ``change`` against the first, its interval ``low`` to ``high``, pairs ``n``."""
         return _frame(
             {
                 "scenario": each.contender.name,
