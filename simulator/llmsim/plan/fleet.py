@@ -3,6 +3,9 @@
 Fleets are simulated in the order of their price. A candidate is left out when a proven bound rules it
 out, or when the fewest replicas that may do cost no less than the second best that was found: second, so
 that there is a runner-up. Points of one round run side by side.
+
+Of a fleet that changes while it serves, what it costs is known only after it has run: no price rules
+any out, and the smallest number of replicas that passes is taken for the cheapest.
 """
 
 from __future__ import annotations
@@ -47,12 +50,14 @@ class Pruned:
     Attributes:
         kind: ``invalid``, ``memory``, ``length``, ``latency``, ``work``, ``cost`` or ``fewer``.
         replicas: (least, most) of those meant.
+        excess: As in :class:`~llmsim.plan.bounds.Bounds`.
     """
 
     candidate: int
     kind: str
     reason: str
     replicas: tuple[int, int]
+    excess: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -260,7 +265,8 @@ class _Search:
             least, guess, most = (2 if least > given else 1), 1, 1
         branch.climb = Climb(least, 0 if bounds.kind else most, guess)
         if bounds.kind:
-            self._prune(branch.index, bounds.kind, bounds.reason)
+            whole = (1, self.space.max_replicas)
+            self.pruned.append(Pruned(branch.index, bounds.kind, bounds.reason, whole, bounds.excess))
         elif least > 1:
             self._prune(branch.index, "work", bounds.why_least, 1, min(least - 1, most))
 

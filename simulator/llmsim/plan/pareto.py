@@ -102,10 +102,15 @@ def on_front(measured: Sequence[Measured], front: Front) -> list[int]:
     for position, one in enumerate(measured):
         x, y = getattr(one, front.x), getattr(one, front.y)
         if not one.overloaded and x is not None and y is not None and isfinite(x) and isfinite(y):
-            points.append((x if front.low_x else -x, -y, position))
+            points.append((_rounded(x if front.low_x else -x), _rounded(-y), position))
     found, best = [], float("inf")
     for _, y, position in sorted(points):
         if y < best:
             found.append(position)
             best = y
     return found
+
+
+def _rounded(value: float) -> float:
+    """``value`` without what rounding did to it, so that equals are equal."""
+    return float(f"{value:.9g}")
