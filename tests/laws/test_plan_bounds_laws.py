@@ -88,6 +88,8 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
         "num_requests": draw(st.integers(1, 40)),
         "cached_input_tokens": draw(st.sampled_from([0, 0, 0.5])),
     }
+    if arrival["kind"] != "closed":
+        workload["max_concurrency"] = draw(st.sampled_from([None, None, 3]))
     pool = {
         "accelerator": "h100-sxm",
         "replicas": draw(st.integers(1, 4)),

@@ -1,4 +1,4 @@
-"""The commands that simulate: run, sweep, plan."""
+"""The commands that simulate: run, compare, sweep, plan."""
 
 # ruff: noqa: PLC0415  so that `llmsim --help` is instant
 
@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from llmsim.cli.bench_flags import takes_bench_flags
 from llmsim.cli.options import (
     AsJson,
     Exports,
     Goodput,
     On,
     Plugins,
+    Precision,
     Replications,
     ScenarioFile,
     Seed,
@@ -23,11 +25,14 @@ from llmsim.cli.options import (
     Workers,
     load_plugins,
 )
+from llmsim.spec.bench import BenchFlags
 
 
+@takes_bench_flags
 def run(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
@@ -47,7 +52,7 @@ def run(
     from llmsim.files.scenario_file import load_scenario
 
     load_plugins(plugin)
-    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or (), bench=bench)
 
     from llmsim.cli.run import Output, run_scenario
     from llmsim.report.exports.base import read_formats
@@ -56,9 +61,55 @@ def run(
     raise typer.Exit(run_scenario(loaded, output, check=check))
 
 
+@takes_bench_flags
+def compare(
+    scenarios: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
+    ],
+    *,
+    bench: BenchFlags,
+    vary: Vary = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    curves: Annotated[
+        bool, typer.Option(help="Run half to one and a half times the request rate as well.")
+    ] = True,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-compare-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when any replication misses a target.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The same requests and seeds on several scenarios or settings, paired, with intervals."""
+    from llmsim.cli.compare import Trials, run_compare
+    from llmsim.cli.sweep import Where
+    from llmsim.plan.points import Base
+
+    load_plugins(plugin)
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ()), bench) for path in scenarios]
+    trials = Trials(replications, precision, curves)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    raise typer.Exit(run_compare(bases, vary or (), trials, where, check=check))
+
+
+@takes_bench_flags
 def sweep(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +119,7 @@ def sweep(
     ] = None,
     vary: Vary = None,
     replications: Replications = None,
+    precision: Precision = None,
     on: On = "pool",
     workers: Workers = None,
     sets: Sets = None,
@@ -86,18 +138,24 @@ def sweep(
     plugin: Plugins = None,
 ) -> None:
     """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
-    from llmsim.cli.sweep import Grid, Where, run_sweep
+    from llmsim.cli.sweep import Where, run_sweep
+    from llmsim.plan.grid import Wanted
     from llmsim.plan.points import Base
+    from llmsim.plan.precision import read_precision
 
     load_plugins(plugin)
-    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
+    share = None if precision is None else read_precision(precision)
+    wanted = Wanted(over or (), vary or (), replications, share)
+    raise typer.Exit(run_sweep(base, wanted, where))
 
 
+@takes_bench_flags
 def plan(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     find: Annotated[
         Literal["fleet", "pareto"],
         typer.Option(
@@ -111,12 +169,7 @@ def plan(
         typer.Option(metavar="N", help="The most replicas of a fleet; 16 by default.", show_default=False),
     ] = None,
     replications: Replications = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE", help="Replicate until the attainment is this sure: 1%.", show_default=False
-        ),
-    ] = None,
+    precision: Precision = None,
     on: On = "pool",
     workers: Workers = None,
     sets: Sets = None,
@@ -141,7 +194,7 @@ def plan(
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
-    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
     question = Question(tuple(vary or ()), max_replicas, replications, precision)
     if find == "pareto":
