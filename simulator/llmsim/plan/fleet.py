@@ -3,6 +3,9 @@
 Fleets are simulated in the order of their price. A candidate is left out when a proven bound rules it
 out, or when the fewest replicas that may do cost no less than the second best that was found: second, so
 that there is a runner-up. Points of one round run side by side.
+
+Of a fleet that changes while it serves, what it costs is known only after it has run: no price rules
+any out, and the smallest number of replicas that passes is taken for the cheapest.
 """
 
 from __future__ import annotations
@@ -47,12 +50,14 @@ class Pruned:
     Attributes:
         kind: ``invalid``, ``memory``, ``length``, ``latency``, ``work``, ``cost`` or ``fewer``.
         replicas: (least, most) of those meant.
+        excess: As in :class:`~llmsim.plan.bounds.Bounds`.
     """
 
     candidate: int
     kind: str
     reason: str
     replicas: tuple[int, int]
+    excess: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class FleetAnswer:
     """What a search found.
 
     Attributes:
-        passed: Fleets that meet the targets, the cheapest of each candidate, by cost.
+        passed: Fleets that meet the targets, the cheapest of each candidate, the best first.
         trials: Everything that was simulated, by cost.
         pruned: What was not, and why.
         runs: Simulations made.
@@ -189,7 +194,7 @@ class _Search:
                 trial, seed = tasks[position]
                 self._take(trial, seed, outcome)
         self._say_what_was_left_out()
-        passed = sorted(self._passed(), key=lambda one: (one.cost, one.accelerators))
+        passed = sorted(self._passed(), key=_preference)
         trials = [self.priced(t) for branch in self.branches for t in branch.trials.values()]
         trials.sort(key=lambda one: (one.cost, one.trial.candidate))
         return FleetAnswer(self.space, self.rules, self.objective, passed, trials, self.pruned, self.runs)
@@ -218,11 +223,12 @@ class _Search:
     def _tasks(self) -> list[tuple[Trial, int]]:
         """The cheapest runs that may teach something: those of one round."""
         found: list[tuple[float, int, Trial, list[int]]] = []
+        several = 2 * self.width
         for branch in sorted(self.branches, key=lambda one: (one.unit, one.index)):
-            enough = sum(len(seeds) for *_, seeds in found) >= 2 * self.width
             if branch.climb is None:
-                if enough and branch.unit > max(cost for cost, *_ in found):
-                    continue
+                costs = sorted(cost for cost, *_, seeds in found for _ in seeds)
+                if len(costs) >= several and branch.unit >= costs[several - 1]:
+                    continue  # there is cheaper to do first, and this may never matter
                 if not self._most(branch):
                     continue
                 self._bound(branch)
@@ -231,7 +237,7 @@ class _Search:
                 found.append((cost, branch.index, trial, trial.missing()))
         found.sort(key=lambda one: one[:2])
         tasks = [(trial, seed) for *_, trial, seeds in found for seed in seeds]
-        return tasks[: max(2 * self.width, len(found[0][3]))] if found else []
+        return tasks[: max(several, len(found[0][3]))] if found else []
 
     def _next_trials(self, branch: _Branch) -> Iterator[Trial]:
         """The fleet of ``branch`` to run next: a new count, or more seeds of the smallest that may pass."""
@@ -259,7 +265,8 @@ class _Search:
             least, guess, most = (2 if least > given else 1), 1, 1
         branch.climb = Climb(least, 0 if bounds.kind else most, guess)
         if bounds.kind:
-            self._prune(branch.index, bounds.kind, bounds.reason)
+            whole = (1, self.space.max_replicas)
+            self.pruned.append(Pruned(branch.index, bounds.kind, bounds.reason, whole, bounds.excess))
         elif least > 1:
             self._prune(branch.index, "work", bounds.why_least, 1, min(least - 1, most))
 
@@ -315,6 +322,12 @@ class _Search:
             if branch.climb is not None and (left := branch.climb.untried(most)):
                 reason = "more replicas of the same fleet fail clearly"
                 self._prune(branch.index, "fewer", reason, left[0], left[-1])
+
+
+def _preference(one: Priced) -> tuple[float, float, float]:
+    """Cheaper first; of equally dear fleets the surer one, then the one that answers sooner."""
+    summary = one.trial.summary or {}
+    return one.cost, -one.trial.attainment, summary.get("mean_e2el_ms") or inf
 
 
 def _objective(sized: Sequence[tuple[int, Candidate, float | None, str]]) -> Objective:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from statistics import fmean
 from typing import Any
 
+from llmsim.measure.pareto import Better, pareto_front
 from llmsim.measure.slo import has_targets
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.trials import score
@@ -94,18 +94,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def on_front(measured: Sequence[Measured], front: Front) -> list[int]:
-    """Positions of the settings that no other one beats or equals on both figures, from the best x on. Pure query.
+    """Positions of the settings that no other one beats on both figures, from the best x on. Pure query."""
+    able = [
+        (position, _rounded(x), _rounded(y))
+        for position, one in enumerate(measured)
+        if not one.overloaded
+        and (x := getattr(one, front.x)) is not None
+        and (y := getattr(one, front.y)) is not None
+    ]
+    x_better: Better = "lower" if front.low_x else "higher"
+    flags = pareto_front([x for _, x, _ in able], [y for *_, y in able], x_better, "higher")
+    kept = [point for point, flag in zip(able, flags, strict=True) if flag]
+    kept.sort(key=lambda point: point[1] if front.low_x else -point[1])
+    return [position for position, *_ in kept]
 
-    Of settings with the same two figures, the first stands for all.
-    """
-    points = []
-    for position, one in enumerate(measured):
-        x, y = getattr(one, front.x), getattr(one, front.y)
-        if not one.overloaded and x is not None and y is not None and isfinite(x) and isfinite(y):
-            points.append((x if front.low_x else -x, -y, position))
-    found, best = [], float("inf")
-    for _, y, position in sorted(points):
-        if y < best:
-            found.append(position)
-            best = y
-    return found
+
+def _rounded(value: float) -> float:
+    """``value`` without what rounding did to it, so that equals are equal."""
+    return float(f"{value:.9g}")

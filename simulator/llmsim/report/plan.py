@@ -171,7 +171,16 @@ def _how_far(answer: FleetAnswer) -> dict[str, str]:
     """How near the best of what failed came, and what binds."""
     best = answer.best_failure
     if best is None:
-        return {"Best": "nothing was simulated: every candidate is ruled out before, for the reasons below"}
+        facts = {"Best": "nothing was simulated: every candidate is ruled out before, for the reasons below"}
+        near = min(
+            (one for one in answer.pruned if one.kind == "latency"), key=lambda one: one.excess, default=None
+        )
+        near = near or min(
+            (one for one in answer.pruned if one.kind == "work"),
+            key=lambda one: one.replicas[1],
+            default=None,
+        )
+        return facts if near is None else facts | {"Nearest": _example(answer, near)}
     facts = {"Best": f"{_attainment(best)}, {_cost(best)} for {_settings(answer, best)}"}
     check = tightest_check(answer, best)
     if check is not None:
@@ -240,7 +249,8 @@ def _example(answer: FleetAnswer, one: Pruned) -> str:
     values = ", ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in
                        answer.space.candidates[one.candidate].values.items())  # fmt: skip
     least, most = one.replicas
-    counted = "" if (least, most) == (1, answer.space.max_replicas) else f" with {least}–{most} replicas"
+    count = f"{least} replica{'s' * (least > 1)}" if least == most else f"{least}–{most} replicas"
+    counted = "" if (least, most) == (1, answer.space.max_replicas) else f" with {count}"
     reason = one.reason.partition("\n")[0]
     return f"{values or 'the scenario'}{counted}: {reason[:160]}"
 
@@ -266,7 +276,7 @@ def _notes(answer: FleetAnswer) -> Iterator[str]:
         yield "no price is known: fleets are ranked by their number of accelerators"
     if not has_targets(rules.slo):
         yield "the only target is a price: no latency is judged"
-    yield f"{answer.runs:,} runs in all"
+    yield f"{answer.runs:,} run{'s' * (answer.runs != 1)} in all"
 
 
 def _values(answer: FleetAnswer, priced: Priced) -> dict[str, Any]:
