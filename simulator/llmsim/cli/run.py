@@ -58,7 +58,7 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
         raise UserError("--check: there are no targets to check", hint="add `slo:`, or --goodput ttft:500")
     sha256 = scenario_sha256(loaded.scenario)
     directory = expanded(output.directory or Path("results") / f"{loaded.scenario.name}-{sha256[:8]}")
-    with _nothing_left_on_error(directory):
+    with nothing_left_on_error(directory):
         prepare_directory(directory, sha256)
         record, run_info = _timed(loaded, quiet=output.quiet)
         with _finishing(record.interrupted) as late:
@@ -127,7 +127,7 @@ def _finishing(interrupted: bool) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _nothing_left_on_error(directory: Path) -> Iterator[None]:
+def nothing_left_on_error(directory: Path) -> Iterator[None]:
     """Directories made for results that never came are removed again."""
     made = [folder for folder in (directory, *directory.parents) if not os.path.exists(folder)]
     try:
