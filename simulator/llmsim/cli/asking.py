@@ -1,14 +1,15 @@
-"""The commands that simulate: run, compare, sweep."""
+"""The commands that simulate: run, compare, sweep, plan."""
 
 # ruff: noqa: PLC0415  so that `llmsim --help` is instant
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from llmsim.cli.bench_flags import takes_bench_flags
 from llmsim.cli.options import (
     AsJson,
     Exports,
@@ -24,11 +25,14 @@ from llmsim.cli.options import (
     Workers,
     load_plugins,
 )
+from llmsim.spec.bench import BenchFlags
 
 
+@takes_bench_flags
 def run(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
@@ -48,7 +52,7 @@ def run(
     from llmsim.files.scenario_file import load_scenario
 
     load_plugins(plugin)
-    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or (), bench=bench)
 
     from llmsim.cli.run import Output, run_scenario
     from llmsim.report.exports.base import read_formats
@@ -57,12 +61,14 @@ def run(
     raise typer.Exit(run_scenario(loaded, output, check=check))
 
 
+@takes_bench_flags
 def compare(
     scenarios: Annotated[
         list[Path],
         typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
     ],
     *,
+    bench: BenchFlags,
     vary: Vary = None,
     replications: Replications = None,
     precision: Precision = None,
@@ -93,15 +99,17 @@ def compare(
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
-    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ())) for path in scenarios]
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ()), bench) for path in scenarios]
     trials = Trials(replications, precision, curves)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
     raise typer.Exit(run_compare(bases, vary or (), trials, where, check=check))
 
 
+@takes_bench_flags
 def sweep(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,6 +119,7 @@ def sweep(
     ] = None,
     vary: Vary = None,
     replications: Replications = None,
+    precision: Precision = None,
     on: On = "pool",
     workers: Workers = None,
     sets: Sets = None,
@@ -129,10 +138,65 @@ def sweep(
     plugin: Plugins = None,
 ) -> None:
     """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
-    from llmsim.cli.sweep import Grid, Where, run_sweep
+    from llmsim.cli.sweep import Where, run_sweep
+    from llmsim.plan.grid import Wanted
+    from llmsim.plan.points import Base
+    from llmsim.plan.precision import read_precision
+
+    load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    share = None if precision is None else read_precision(precision)
+    wanted = Wanted(over or (), vary or (), replications, share)
+    raise typer.Exit(run_sweep(base, wanted, where))
+
+
+@takes_bench_flags
+def plan(
+    scenario: ScenarioFile,
+    *,
+    bench: BenchFlags,
+    find: Annotated[
+        Literal["fleet", "pareto"],
+        typer.Option(
+            help="fleet: the cheapest that meets the targets. pareto: what nothing in the space beats on both of "
+            "cost and attainment, or of tokens/s/GPU and tokens/s/user."
+        ),
+    ] = "fleet",
+    vary: Vary = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The most replicas of a fleet; 16 by default.", show_default=False),
+    ] = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-plan-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when no fleet meets the targets.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The cheapest fleet that meets the targets, of all that --vary allows."""
+    from llmsim.cli.plan import Question, find_fleet, find_pareto
+    from llmsim.cli.sweep import Where
     from llmsim.plan.points import Base
 
     load_plugins(plugin)
-    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
+    question = Question(tuple(vary or ()), max_replicas, replications, precision)
+    if find == "pareto":
+        raise typer.Exit(find_pareto(base, question, where))
+    raise typer.Exit(find_fleet(base, question, where, check=check))

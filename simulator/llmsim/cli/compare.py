@@ -20,7 +20,7 @@ from llmsim.plan.axes import read_axes
 from llmsim.plan.compare import Comparison, Effort, compare
 from llmsim.plan.contenders import Contender, contenders
 from llmsim.plan.points import Base
-from llmsim.plan.precision import LEAST, MOST, StoppingRule, read_precision
+from llmsim.plan.precision import read_precision, rule_of
 from llmsim.plan.workers import open_workers
 from llmsim.report.compare import compare_text
 from llmsim.report.compare_files import compare_files, compare_json
@@ -28,8 +28,8 @@ from llmsim.report.sweep import failures
 from llmsim.report.whole_files import HINT, as_json, prepare, write_all
 
 FINE, MISSED, SOME_FAILED = 0, 1, 2
-REPLICATIONS, FEWEST = 5, 3
-"""Replications unless told; and the fewest that ``--precision`` may stop by."""
+REPLICATIONS = 5
+"""Unless told."""
 FILE = "summary.json"
 
 
@@ -46,7 +46,8 @@ def run_compare(
     bases: Sequence[Base], vary: Sequence[str], trials: Trials, where: Where, *, check: bool
 ) -> int:
     """Runs a comparison and says what came of it; returns the exit code: 2 when a run failed."""
-    rule = _rule(trials)
+    precision = None if trials.precision is None else read_precision(trials.precision)
+    rule = rule_of(precision, trials.replications)
     compared = contenders(bases, read_axes((), vary))
     if check:
         _refuse_without_targets(compared)
@@ -67,19 +68,6 @@ def run_compare(
         print(f"target missed: {sentence}", file=sys.stderr)
     failed = any(outcome.problem for outcome in comparison.outcomes)
     return SOME_FAILED if failed else MISSED if missed else FINE
-
-
-def _rule(trials: Trials) -> StoppingRule | None:
-    """The rule of ``--precision``, which ``--replications`` limits; None without it."""
-    if trials.precision is None:
-        return None
-    most = trials.replications or MOST
-    if most < FEWEST:
-        raise UserError(
-            f"--replications {most} with --precision: at least {FEWEST} are needed to tell how sure they are",
-            hint=f"--replications is the most that --precision may run; {MOST} by default",
-        )
-    return StoppingRule(read_precision(trials.precision), min(LEAST, most), most)
 
 
 def _refuse_without_targets(compared: Sequence[Contender]) -> None:

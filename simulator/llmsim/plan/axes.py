@@ -44,7 +44,10 @@ def change(key: str, value: Any, option: str) -> Change:
 
 
 def read_axes(
-    over: Sequence[str], vary: Sequence[str] = (), section: Mapping[str, list[Any] | str] | None = None
+    over: Sequence[str],
+    vary: Sequence[str] = (),
+    section: Mapping[str, list[Any] | str] | None = None,
+    name: str = "sweep.over",
 ) -> list[Axis]:
     """The axes of ``--over`` and ``--vary`` options, and of a scenario's section.
 
@@ -53,13 +56,14 @@ def read_axes(
     Args:
         over: Each ``key=start:stop:step`` (stop included; ``x2`` as step multiplies) or ``key=a,b,c``.
         vary: The same.
-        section: The ``sweep.over`` of the scenario: key to a list, or to text as above.
+        section: A section of the scenario: key to a list, or to text as above.
+        name: What that section is called.
 
     Raises:
         ScenarioError: Every problem of all of them.
     """
     problems: list[Problem] = []
-    axes = dict(_section_axes(section or {}, problems))
+    axes = dict(_section_axes(section or {}, name, problems))
     said: set[str] = set()
     for option, texts in (("--over", over), ("--vary", vary)):
         for text in texts:
@@ -83,12 +87,12 @@ def read_axes(
 
 
 def _section_axes(
-    section: Mapping[str, list[Any] | str], problems: list[Problem]
+    section: Mapping[str, list[Any] | str], name: str, problems: list[Problem]
 ) -> Iterator[tuple[str, Axis]]:
     for key, given in section.items():
-        where = f"sweep.over.{key}"
+        where = f"{name}.{key}"
         listed = given if isinstance(given, list) else _parsed(given, where, problems)
-        yield key, Axis(key, _distinct(listed, where, problems), "sweep.over")
+        yield key, Axis(key, _distinct(listed, where, problems), name)
 
 
 def _parsed(text: str, where: str, problems: list[Problem]) -> list[Any] | None:

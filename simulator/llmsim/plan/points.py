@@ -13,6 +13,7 @@ from llmsim.files.changes import Change
 from llmsim.files.scenario_file import LoadedScenario, load_scenario
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.plan.axes import Axis, change
+from llmsim.spec.bench import BenchFlags
 
 MAX_POINTS = 100_000
 """More settings than this are taken for a mistake: half a minute for each thousand goes into reading alone."""
@@ -24,17 +25,25 @@ class Base:
 
     Attributes:
         path: The file, or a shipped scenario's name.
-        sets, seed, goodput: As for :func:`~llmsim.files.scenario_file.load_scenario`.
+        sets, seed, goodput, bench: As for :func:`~llmsim.files.scenario_file.load_scenario`.
     """
 
     path: Path | str
     sets: tuple[str, ...] = ()
     seed: int | None = None
     goodput: tuple[str, ...] = ()
+    bench: BenchFlags | None = None
 
     def load(self, changes: Sequence[Change] = ()) -> LoadedScenario:
         """The scenario with ``changes``. Raises ScenarioError with every problem."""
-        return load_scenario(self.path, self.sets, seed=self.seed, goodput=self.goodput, changes=changes)
+        return load_scenario(
+            self.path,
+            self.sets,
+            seed=self.seed,
+            goodput=self.goodput,
+            bench=self.bench,
+            changes=changes,
+        )
 
 
 @dataclass(frozen=True)

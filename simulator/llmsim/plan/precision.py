@@ -11,6 +11,8 @@ from llmsim.plan.replicate import Estimate, Replications
 
 LEAST, MOST = 5, 30
 """Replications before the first look and at most: fewer know their own spread too badly to stop by it."""
+FEWEST = 3
+"""Replications that a user may bound it by."""
 FIELDS = ("mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms", "output_throughput")
 """What is to be that precise unless other fields are named."""
 
@@ -89,6 +91,23 @@ class StoppingRule:
         known = [found.estimates[field] for field in self.fields if field in found.estimates]
         factor = max(map(_relative, known)) / self._target
         return ceil(len(found.seeds) * factor**2) if isfinite(factor) else self.most
+
+
+def rule_of(precision: float | None, most: int | None) -> StoppingRule | None:
+    """The rule of a ``--precision`` that ``--replications`` limits; None without the former.
+
+    Raises:
+        UserError: So few replications cannot tell how sure they are.
+    """
+    if precision is None:
+        return None
+    most = most or MOST
+    if most < FEWEST:
+        raise UserError(
+            f"--replications {most} with --precision: at least {FEWEST} are needed to tell how sure they are",
+            hint=f"--replications is the most that --precision may run; {MOST} by default",
+        )
+    return StoppingRule(precision, min(LEAST, most), most)
 
 
 def _relative(each: Estimate) -> float:

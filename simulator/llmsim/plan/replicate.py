@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from llmsim.measure.batches import LEVEL
@@ -23,6 +24,7 @@ HEADLINES = (
     "energy_j",
 )
 """Summary fields that replications estimate."""
+SHARES = frozenset({"slo_attainment"})
 OVERLOADED = "overloaded"
 
 
@@ -61,9 +63,17 @@ class Estimate:
             return None
         return self.interval.half_width / abs(self.mean) if self.interval.half_width else 0.0
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The interval within what the field can be: nothing is below zero, and no share above one."""
+        if self.interval is None:
+            return None
+        most = 1.0 if self.field in SHARES else inf
+        return max(0.0, self.interval.low), min(most, self.interval.high)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        ends = self.interval and {"low": self.interval.low, "high": self.interval.high}
+        ends = self.ends and dict(zip(("low", "high"), self.ends, strict=True))
         half = self.interval and self.interval.half_width
         return {
             "name": self.name,

@@ -84,6 +84,12 @@ class Store:
                     found[index] = Outcome(point.settings, point.seed, point.sha256, **json.loads(body))
         return found
 
+    def count(self) -> int:
+        """Number of outcomes it holds."""
+        with _explained(self.path):
+            (number,) = self.connection.execute("SELECT COUNT(*) FROM outcomes").fetchone()
+        return int(number)
+
     def _body(self, sha256: str) -> str | None:
         query = "SELECT body, digest FROM outcomes WHERE sha256 = ?"
         row = self.connection.execute(query, (sha256,)).fetchone()

@@ -13,7 +13,8 @@ import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Point
+from llmsim.plan.points import Point, Setting
+from llmsim.plan.precision import StoppingRule
 from llmsim.plan.replicate import Replications, replications
 from llmsim.plan.store import Store
 from llmsim.plan.workers import Run
@@ -42,10 +43,7 @@ def by_setting(outcomes: Iterable[Outcome]) -> list[Swept]:
     found: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         found.setdefault(json.dumps(outcome.settings, default=str), []).append(outcome)
-    return [
-        Swept(runs[0].settings, tuple(runs), replications((run.seed, run.summary) for run in runs))
-        for runs in found.values()
-    ]
+    return [Swept(runs[0].settings, tuple(runs), _together(runs)) for runs in found.values()]
 
 
 def manifest(base: LoadedScenario, plugins: Iterable[Path] = ()) -> dict[str, str]:
@@ -87,6 +85,41 @@ def run_points(
         outcomes.get(index) or _same(point, outcomes[leaders[point.sha256]])
         for index, point in enumerate(points)
     ]
+
+
+def run_until_precise(
+    settings: Sequence[Setting],
+    seed: int,
+    rule: StoppingRule,
+    run: Run,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[Outcome], list[str]]:
+    """Replicate every setting until ``rule`` has enough of it: outcomes in the settings' order, and what ended each.
+
+    Args:
+        settings, run, store, progress: As for :func:`run_points`.
+        seed: Of the first replication of each; the following count up.
+        rule: When there are enough.
+    """
+    found: list[list[Outcome]] = [[] for _ in settings]
+    more = [rule.least] * len(settings)
+    while any(more):
+        planned = [
+            Point.of(setting, seed + len(runs) + index)
+            for setting, runs, count in zip(settings, found, more, strict=True)
+            for index in range(count)
+        ]
+        outcomes = iter(run_points(planned, run, store, progress))
+        for runs, count in zip(found, more, strict=True):
+            runs += [next(outcomes) for _ in range(count)]
+        together = [_together(runs) for runs in found]
+        more = [rule.more(each) for each in together]
+    return [each for runs in found for each in runs], [rule.ended(each) for each in together]
+
+
+def _together(runs: Iterable[Outcome]) -> Replications:
+    return replications((each.seed, each.summary) for each in runs)
 
 
 def _same(point: Point, outcome: Outcome) -> Outcome:

@@ -104,7 +104,7 @@ class PoolPlan:
             num_kv_blocks=engine.kv.num_blocks,
             block_size=engine.kv.block_size,
             stages=self.stages,
-            usd_per_hour=self._usd_per_hour(),
+            usd_per_hour=self.usd_per_hour(),
             plan=self.plan.in_words(),
             plan_choice=self.choice.in_words(),
             plans_tried=tuple(trial.in_words() for trial in self.choice.tried),
@@ -119,7 +119,7 @@ class PoolPlan:
             kv_bytes_per_token=self.kv_bytes_per_token,
         )
 
-    def _usd_per_hour(self) -> float | None:
+    def usd_per_hour(self) -> float | None:
         """On-demand price of all devices of one replica; of a pool's whole instances, its part."""
         if self.pool.instance is None and self.pool.usd_per_hour is None:
             prices = {
