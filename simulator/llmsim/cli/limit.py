@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.run import nothing_left_on_error
 from llmsim.cli.sweep import Where
@@ -73,7 +73,7 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
     if where.json:
         print(as_json(limit_json(limit)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 120).print(limit_text(limit))
+        show(limit_text(limit))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return BELOW if check and not limit.holds else FINE
