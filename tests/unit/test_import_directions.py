@@ -38,9 +38,9 @@ def room_of(module: str) -> str:
 def imports(path: Path) -> Iterator[tuple[int, str, bool]]:
     """(line, absolute module, at module level) of every import statement in a file."""
     tree = ast.parse(path.read_text())
-    top = set(
-        ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], []))
-    )
+    later = (ast.FunctionDef, ast.ClassDef)
+    run = [n for n in tree.body if not isinstance(n, later) and not _is_for_types_only(n)]
+    top = set(ast.walk(ast.Module(run, [])))
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
@@ -48,6 +48,10 @@ def imports(path: Path) -> Iterator[tuple[int, str, bool]]:
             names = [node.module or ""]
         for name in names:
             yield node.lineno, name, node in top
+
+
+def _is_for_types_only(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def wrong_arrows(path: Path, package: Path = PACKAGE) -> Iterator[str]:
