@@ -17,6 +17,7 @@ from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.slo import has_targets
 from llmsim.plan.axes import read_axes
 from llmsim.plan.fleet import size_fleet
+from llmsim.plan.fleet_trial import Rules
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.pareto import Measured, measure
 from llmsim.plan.points import Base, Setting, points
@@ -24,10 +25,10 @@ from llmsim.plan.precision import read_precision
 from llmsim.plan.replay import is_replay
 from llmsim.plan.space import Space, make_space
 from llmsim.plan.sweep import run_points
-from llmsim.plan.trials import Rules
 from llmsim.plan.workers import available_cpus, open_workers
 from llmsim.report.pareto import pareto_json, pareto_table
 from llmsim.report.plan import fleet_files, fleet_json, fleet_table
+from llmsim.report.plan_page import plan_html
 from llmsim.report.whole_files import Fill, as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan
 
@@ -74,7 +75,8 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
     width = where.workers or (1 if where.on == "here" else available_cpus())
     with open_workers(where.on, where.workers, where.plugins) as run, _Telling(quiet=where.quiet) as tell:
         answer = size_fleet(space, rules, run, width=width, tell=tell)
-    write_all({directory / name: fill for name, fill in fleet_files(answer, loaded).items()})
+    files = fleet_files(answer, loaded) | {"report.html": text(plan_html(answer, loaded))}
+    write_all({directory / name: fill for name, fill in files.items()})
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:
