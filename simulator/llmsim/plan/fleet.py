@@ -44,7 +44,7 @@ class _Branch:
 
 
 Tell = Callable[[int, int, str], None]
-"""Called with runs made, runs made or planned, and news in words ("" for none)."""
+"""Called with runs made, runs made or planned so far, and news in words ("" for none)."""
 
 
 def size_fleet(
@@ -101,9 +101,10 @@ class _Search:
             raise UserError("no candidate can be built: " + "; ".join(dict.fromkeys(reasons)))
         while tasks := self._tasks():
             points = [self._point(trial, seed) for trial, seed in tasks]
+            planned = self.runs + len(tasks)
             for position, outcome in self.run(points):
                 trial, seed = tasks[position]
-                self._take(trial, seed, outcome)
+                self._take(trial, seed, outcome, planned)
         self._say_what_was_left_out()
         passed = sorted(self._passed(), key=preference)
         trials = [self.costs.priced(t) for branch in self.branches for t in branch.trials.values()]
@@ -199,7 +200,7 @@ class _Search:
         values = candidate.values_at(trial.replicas)
         return Point.of(Setting(values, candidate.at(trial.replicas)), seed)
 
-    def _take(self, trial: Trial, seed: int, outcome: Outcome) -> None:
+    def _take(self, trial: Trial, seed: int, outcome: Outcome, planned: int) -> None:
         """Keep what came of a run, and tell who listens."""
         trial.outcomes[seed] = outcome
         self.runs += 1
@@ -214,8 +215,7 @@ class _Search:
             news = in_words(
                 self.space.candidates[trial.candidate].values_at(trial.replicas), self.costs.priced(trial)
             )
-        left = sum(len(one.missing()) for each in self.branches for one in each.trials.values())
-        self.tell(self.runs, self.runs + left, news)
+        self.tell(self.runs, planned, news)
 
     def _say_what_was_left_out(self) -> None:
         """Candidates and counts that were not simulated because they cost more, or because more did not do."""

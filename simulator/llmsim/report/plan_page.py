@@ -23,8 +23,9 @@ from llmsim.report.plan_words import (
     facts_of,
     notes_of,
     sentence_of,
-    settings_of,
     tightest_check,
+    value_of,
+    values_of,
 )
 from llmsim.report.verdict import METRICS
 
@@ -90,7 +91,7 @@ def _candidate(answer: FleetAnswer, priced: Priced) -> pages.Candidate:
     check = tightest_check(answer, priced)
     summary = trial.summary or {}
     return pages.Candidate(
-        name=settings_of(answer, priced),
+        name=_name(answer, priced),
         meets={"met": True, "failed": False}.get(trial.state),
         estimates=_estimates(answer, priced),
         why="" if check is None else f"{METRICS[check.metric]} {check.margin()}",
@@ -98,6 +99,12 @@ def _candidate(answer: FleetAnswer, priced: Priced) -> pages.Candidate:
         saturation=next((word for word in WORST if word in words), None),
         replications=len(trial.outcomes),
     )
+
+
+def _name(answer: FleetAnswer, priced: Priced) -> str:
+    """What tells a fleet from the others: ``accelerator l40s, scheduler vllm, replicas 2``."""
+    values = values_of(answer, priced).items()
+    return ", ".join(f"{key.rpartition('.')[2]} {value_of(value)}" for key, value in values) or "as given"
 
 
 def _estimates(answer: FleetAnswer, priced: Priced) -> dict[str, pages.Estimate]:
