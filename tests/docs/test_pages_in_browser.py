@@ -35,7 +35,7 @@ const id = (svg) => svg.parentElement.id.replace("plot-", "");
 const hosts = all(".host");
 const drawn = () => plots.flatMap((svg) => all("path, circle, rect, line", svg))
   .flatMap((node) => [...node.attributes].map(({ name, value }) => `${name} ${value}`));
-const seen = { ids: plots.map(id), kinds: all("figure").map((figure) => figure.className) };
+const seen = { ids: plots.map(id), kinds: all("figure").map((figure) => figure.className || "over time") };
 seen.empty = hosts.filter((host) => !all(".curve, .cell, .estimate, .on-front", host).length).map((host) => host.id);
 seen.unlabelled = plots.filter((svg) => !svg.getAttribute("aria-label") || svg.tabIndex !== 0).map(id);
 const isNamed = (node) => node.textContent || node.getAttribute("aria-label");
@@ -151,7 +151,7 @@ def test_every_plot_is_drawn(seen: dict[str, dict[str, Any]]) -> None:
     assert {
         "compare": ["bars", "lines"],
         "sweep": ["heat", "lines", "points"],
-        "plan": ["lines", "points"],
+        "plan": ["lines", "over time", "points"],
     } == kinds
     for one in seen.values():
         assert ([], [], []) == (one["empty"], one["broken"], one["brokenLog"])
@@ -167,7 +167,8 @@ def test_keys_read_every_plot_out(seen: dict[str, dict[str, Any]]) -> None:
     """Home, arrows and End name what is there; each plot can be reached and says what it is; Escape ends it."""
     for one in seen.values():
         assert ([], 0, 0) == (one["unlabelled"], one["unnamed"], one["tipsAfter"])
-        assert one["tips"] == sum(kind != "bars" for kind in one["kinds"])
+        own_tip = [kind for kind in one["kinds"] if kind in ("lines", "points", "heat")]
+        assert one["tips"] == len(own_tip) + ("over time" in one["kinds"])
         for id in one["ids"]:
             assert one["first"][id] != one["second"][id] != one["last"][id]
     compare, sweep, plan = seen["compare"], seen["sweep"], seen["plan"]

@@ -62,7 +62,8 @@ def test_verdict_then_sources_then_table_then_plots(make: Callable[[], str]) -> 
 def test_each_plot_has_a_frame_a_caption_and_its_numbers(make: Callable[[], str]) -> None:
     """As many frames as plots, under the ids that the script looks for, each id once."""
     page = make()
-    ids = [plot["id"] for plot in data_of(page)["plots"]]
+    data = data_of(page)
+    ids = [plot["id"] for plot in data["plots"] + data.get("times", [])]
 
     assert ids
     assert sorted(ids) == sorted(re.findall(r'id="plot-([\w-]+)"', page))
@@ -187,6 +188,17 @@ def test_curves_hold_every_point_of_a_sweep() -> None:
         assert [estimate.value, estimate.low, estimate.high] == pytest.approx(
             [line[column][at] * scale for column in ("values", "low", "high")], rel=1e-4
         )
+
+
+def test_points_listed_one_by_one_may_lack_a_key() -> None:
+    """A row with a dash, and no cell."""
+    data = made.make_sweep(made.RATE, made.SCHEDULER)
+    listed = SweepPoint({made.RATE.key: 99}, data.points[0].estimates)
+    page = sweep_page(replace(data, points=(*data.points, listed)))
+    [heat] = [plot for plot in data_of(page)["plots"] if plot["kind"] == "heat"]
+
+    assert '<th scope="row">99</th><td class="word">–</td>' in page
+    assert 80 == len(heat["slices"][0]["values"][0])
 
 
 def test_failed_points_are_named_with_their_reason() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.sweep import Where
 from llmsim.errors import UserError
@@ -81,7 +81,7 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 120).print(fleet_table(answer, loaded))
+        show(fleet_table(answer, loaded))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return NONE_FOUND if check and answer.winner is None else FINE
@@ -119,7 +119,7 @@ def find_pareto(base: Base, question: Question, where: Where) -> int:
     if where.json:
         print(as_json(data), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 120).print(pareto_table(known, failed))
+        show(pareto_table(known, failed))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return FINE

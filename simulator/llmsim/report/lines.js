@@ -98,7 +98,8 @@ class Lines extends Chart {
     } else {
       if (!beyond) make("line", { class: "limit", x1: at, x2: at, y1: top, y2: bottom }, this.svg);
       const fits = at + 8 + text.length * 7 < right;
-      make("text", { class: "limit-name", x: fits ? at + 6 : at - 6, y: bottom - 8, "text-anchor": fits ? "start" : "end" }, this.svg).textContent = text;
+      const place = fits ? { x: at + 6, y: bottom - 8 } : { x: right, y: top - 9, "text-anchor": "end" };
+      make("text", { class: "limit-name", ...place }, this.svg).textContent = text;
     }
   }
 

@@ -80,7 +80,7 @@ function withUnit(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit === "ms" && Math.abs(value) >= 1e4) return `${figures(value / 1e3)} s`;
   if (unit.startsWith("$")) return `${value < 0 ? "-" : ""}$${Math.abs(value) >= 1 && Math.abs(value) < 1e5 ? Math.abs(value).toFixed(2) : figures(Math.abs(value))}${unit.slice(1)}`;
-  if (unit === "%") return `${value < 99 || value === 100 ? Number(value.toFixed(1)) : Number(value.toFixed(2))}%`;
+  if (unit === "%") return `${Number(value.toFixed(Math.abs(value) >= 1 && value < 99 ? 1 : 2))}%`;
   return unit ? `${figures(value)} ${unit}` : figures(value);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmsim.report.format import MISSING
 from llmsim.report.pages.parts import Metric, estimate_of
 from llmsim.report.pages.sweep_data import AxisValue, SweepAxis, SweepPoint
 
@@ -12,13 +13,15 @@ MOST_SLICES = 200
 
 
 def axis_value(value: AxisValue) -> str:
-    """A value of an axis as text."""
+    """A value of an axis as text; a dash where a point has none."""
+    if value is None:
+        return MISSING
     return f"{value:,g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def setting_name(settings: Mapping[str, AxisValue], axes: Sequence[SweepAxis]) -> str:
     """The values of ``axes`` in a point: ``scheduler vllm, request rate 4``."""
-    return ", ".join(f"{axis.label} {axis_value(settings[axis.key])}" for axis in axes)
+    return ", ".join(f"{axis.label} {axis_value(settings.get(axis.key))}" for axis in axes)
 
 
 def heat_plot(
@@ -76,7 +79,11 @@ def _slice(
     columns, rows = ({value: i for i, value in enumerate(axis.values)} for axis in axes)
     cells: dict[int, SweepPoint] = {}
     for point in points:
-        cells[rows[point.settings[axes[1].key]] * len(columns) + columns[point.settings[axes[0].key]]] = point
+        column, row = (
+            place.get(point.settings.get(axis.key)) for place, axis in zip((columns, rows), axes, strict=True)
+        )
+        if column is not None and row is not None:
+            cells[row * len(columns) + column] = point
     number = len(columns) * len(rows)
     return {
         "name": name,

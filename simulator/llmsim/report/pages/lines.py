@@ -56,7 +56,7 @@ def cdf_plot(
     Args:
         metric: ``ttft_ms``, ``tpot_ms`` or ``e2el_ms``.
         quantiles: Name of a setting to its values in ms at ``levels``.
-        levels: Shares of requests, ascending, in (0, 1].
+        levels: Shares of requests, ascending, 0 to 1.
         limit_ms: The target, if there is one.
         id: Names the plot in the page.
     """

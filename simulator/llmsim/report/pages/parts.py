@@ -17,7 +17,7 @@ Saturation = Literal["stable", "backlogged", "overloaded"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its confidence interval.
+    """A number with its confidence interval. All finite.
 
     Attributes:
         value: None when nothing could be measured (no request completed, no target set).

@@ -24,9 +24,8 @@ def plan_page(data: PlanPage) -> str:
     ]
     curves = [curve_plot(curve, f"curve-{index}") for index, curve in enumerate(data.curves)]
     scenarios = "".join(scenario_text(f"Scenario: {one.name}", one.text) for one in data.scenarios)
-    return page(
-        data.head, _table(data) + _pruned(data), [("Trade-offs", fronts), ("The winner", curves)], scenarios
-    )
+    plots = [("Trade-offs", fronts), ("The winner", curves)]
+    return page(data.head, _table(data) + _pruned(data), plots, scenarios, data.over_time)
 
 
 def _table(data: PlanPage) -> str:

@@ -66,13 +66,15 @@ def _lines(
     rest = [axis for axis in others if axis is not by]
     found: dict[tuple[str, str], list[SweepPoint]] = {}
     for point in points:
-        name = "all" if by is None else f"{by.label} {axis_value(point.settings[by.key])}"
+        name = "all" if by is None else f"{by.label} {axis_value(point.settings.get(by.key))}"
         found.setdefault((setting_name(point.settings, rest), name), []).append(point)
     return found
 
 
 def _line(points: Sequence[SweepPoint], across: SweepAxis, metric: Metric) -> tuple[CurvePoint, ...]:
-    found = {float(x): point for point in points if isinstance(x := point.settings[across.key], int | float)}
+    found = {
+        float(x): point for point in points if isinstance(x := point.settings.get(across.key), int | float)
+    }
     return tuple(
         CurvePoint(x, estimate_of(point.estimates, metric), point.saturation)
         for x, point in sorted(found.items())
@@ -124,7 +126,7 @@ def _word(axis: SweepAxis) -> str:
 
 
 def _row(data: SweepPage, point: SweepPoint) -> str:
-    texts = [(axis, escape(axis_value(point.settings[axis.key]))) for axis in data.axes]
+    texts = [(axis, escape(axis_value(point.settings.get(axis.key)))) for axis in data.axes]
     settings = f'<th scope="row">{texts[0][1]}</th>'
     settings += "".join(f"<td{_word(axis)}>{text}</td>" for axis, text in texts[1:])
     state = "failed" if point.problem else point.saturation or ""

@@ -16,7 +16,8 @@ class SweepAxis:
 
     Attributes:
         key: Path of the scenario key: ``workload.arrival.request_rate``.
-        values: In the order given; numbers make a numeric axis, anything else a list of names.
+        values: In the order given, no two equal; numbers make a numeric axis, anything else a list of
+            names. A mapping is given by its name.
         name: What people call it; the last part of the key when ''.
         unit: ``requests/s``; '' where unknown.
     """
@@ -43,7 +44,7 @@ class SweepPoint:
     """One point of the grid.
 
     Attributes:
-        settings: Key of each axis to the value here.
+        settings: Key of an axis to the value here; an axis may be missing where points are listed one by one.
         estimates: Key of a metric to its mean over replications with its interval; empty if it failed.
         replications: Runs behind the estimates.
         saturation: Worst class among them.
