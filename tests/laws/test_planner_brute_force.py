@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from llmsim.plan.axes import Axis
 from llmsim.plan.fleet import FleetAnswer, size_fleet
+from llmsim.plan.fleet_trial import Rules, Trial
 from llmsim.plan.outcome import play
 from llmsim.plan.points import Base, Point, Setting
 from llmsim.plan.space import Space, make_space
-from llmsim.plan.trials import Rules, Trial
 from llmsim.plan.workers import open_workers
 
 LINES = [

@@ -52,6 +52,7 @@ def test_the_winner_is_ready_to_run(scenario, tmp_path):
         {key: one[key] for key in ("settings", "replicas", "kind")} for one in answer["pruned"]
     ]
     assert 3 == load_scenario(tmp_path / "out" / "winner.yaml").scenario.fleet[0].replicas
+    assert "Cheapest fleet" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_json_is_alone_on_standard_output(scenario, tmp_path):
@@ -158,7 +159,7 @@ def test_without_prices_accelerators_of_one_kind_count(tmp_path):
     code, text, _ = plan(path, "--out", tmp_path / "out")
 
     assert 0 == code
-    assert "3.00 accelerators for fleet.replicas=3" in text
+    assert "3 accelerators for fleet.replicas=3" in text
     assert "no price is known: fleets are ranked by their number of accelerators" in text
 
 
