@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import llmsim
-from llmsim.errors import UserError
 from llmsim.files.changes import Change, place_of
 from llmsim.files.scenario_file import LoadedScenario, load_scenario
 from llmsim.files.scenario_text import scenario_sha256
@@ -28,17 +27,17 @@ Progress = Callable[[float, int, int | None], None]
 
 
 def load(
-    path: Path | str,
+    source: LoadedScenario | Path | str,
     changes: Changes = (),
     *,
     seed: int | None = None,
     goodput: Sequence[str] = (),
     bench: BenchFlags | None = None,
 ) -> LoadedScenario:
-    """The scenario in the file ``path``, checked against the schema and the catalogue.
+    """The scenario in a file, or a loaded one changed, checked against the schema and the catalogue.
 
     Args:
-        path: A YAML file, or the name of a shipped scenario.
+        source: A YAML file, the name of a shipped scenario, or a loaded scenario.
         changes: Scenario keys and what they are to be.
         seed: Replaces ``simulation.seed``.
         goodput: Targets as ``ttft:200``, in milliseconds; merged into ``slo``.
@@ -49,7 +48,7 @@ def load(
     """
     named = changes if isinstance(changes, Mapping) else {}
     return load_scenario(
-        path,
+        source,
         () if isinstance(changes, Mapping) else changes,
         seed=seed,
         goodput=goodput,
@@ -69,17 +68,15 @@ def run(
 
     Args:
         scenario: What to run.
-        changes, seed: Of a file's scenario, as for :func:`load`.
+        changes, seed: As for :func:`load`.
         progress: Called now and then with simulated seconds, requests finished, and requests in all
             (None when that is not known).
 
     Raises:
-        UserError: The scenario cannot be loaded or built, or changes were given to a loaded one.
+        UserError: The scenario cannot be loaded or built.
     """
-    if not isinstance(scenario, LoadedScenario):
+    if changes or seed is not None or not isinstance(scenario, LoadedScenario):
         scenario = load(scenario, changes, seed=seed)
-    elif changes or seed is not None:
-        raise UserError("a loaded scenario is run as it is; give changes and seed to llmsim.load")
     record, run_info = simulate_timed(scenario, progress)
     return answer(scenario, record, run_info)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,10 +64,14 @@ def test_a_change_that_cannot_be_is_named_by_its_key(tmp_path: Path) -> None:
     assert "replicas" in str(caught.value)
 
 
-def test_a_loaded_scenario_takes_no_more_changes(tmp_path: Path) -> None:
-    """They belong to ``load``."""
-    with pytest.raises(UserError, match=re.escape("llmsim.load")):
-        llmsim.run(llmsim.load(write_scenario(tmp_path)), {"fleet.replicas": 2})
+def test_a_loaded_scenario_takes_changes_as_its_file_does(tmp_path: Path) -> None:
+    """In one step or in two: the same scenario."""
+    path = write_scenario(tmp_path)
+    at_once = llmsim.load(path, {"fleet.replicas": 2, "engine.max_num_seqs": 8})
+    in_two = llmsim.load(llmsim.load(path, {"fleet.replicas": 2}), {"engine.max_num_seqs": 8})
+
+    assert at_once.scenario == in_two.scenario
+    assert 2 == len(llmsim.run(llmsim.load(path), {"fleet.replicas": 2}).record.replicas)
 
 
 def test_the_tables_are_those_of_the_files(tmp_path: Path) -> None:

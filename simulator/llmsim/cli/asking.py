@@ -157,13 +157,30 @@ def plan(
     *,
     bench: BenchFlags,
     find: Annotated[
-        Literal["fleet", "pareto"],
+        Literal["fleet", "limit", "pareto"],
         typer.Option(
-            help="fleet: the cheapest that meets the targets. pareto: what nothing in the space beats on both of "
-            "cost and attainment, or of tokens/s/GPU and tokens/s/user."
+            help="fleet: the cheapest that meets the targets. limit: the highest rate or concurrency that this fleet "
+            "takes within them. pareto: what nothing in the space beats on both of cost and attainment, or of "
+            "tokens/s/GPU and tokens/s/user."
         ),
     ] = "fleet",
     vary: Vary = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=START:STOP:STEP",
+            help="limit: what to turn up, within which range; by default the workload's rate or concurrency.",
+            show_default=False,
+        ),
+    ] = None,
+    resolution: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="limit: the largest step, as a share of it; 2% by default.",
+            show_default=False,
+        ),
+    ] = None,
     max_replicas: Annotated[
         int | None,
         typer.Option(metavar="N", help="The most replicas of a fleet; 16 by default.", show_default=False),
@@ -182,13 +199,25 @@ def plan(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 when no fleet meets the targets.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Exit with 1 when no fleet meets the targets, or the limit is below the scenario's load.",
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
     json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:
-    """The cheapest fleet that meets the targets, of all that --vary allows."""
+    """The cheapest fleet that meets the targets, of all that --vary allows; or the highest load a fleet takes."""
+    given = {"--vary": vary, "--max-replicas": max_replicas, "--precision": precision}
+    wrong = {name for name, value in given.items() if value is not None} if find == "limit" else set()
+    if find != "limit":
+        wrong = {
+            name for name, value in (("--over", over), ("--resolution", resolution)) if value is not None
+        }
+    if wrong:
+        raise typer.BadParameter(f"{' and '.join(sorted(wrong))}: not for --find {find}")
     from llmsim.cli.plan import Question, find_fleet, find_pareto
     from llmsim.cli.sweep import Where
     from llmsim.plan.points import Base
@@ -196,6 +225,11 @@ def plan(
     load_plugins(plugin)
     base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    if find == "limit":
+        from llmsim.cli.limit import Range, find_and_tell
+
+        asked = Range(tuple(over or ()), resolution, replications)
+        raise typer.Exit(find_and_tell(base, asked, where, check=check))
     question = Question(tuple(vary or ()), max_replicas, replications, precision)
     if find == "pareto":
         raise typer.Exit(find_pareto(base, question, where))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.sweep import Where
 from llmsim.errors import OutputError, UserError
@@ -101,7 +101,7 @@ def _print(comparison: Comparison, where: Where) -> None:
     if where.json:
         print(as_json(compare_json(comparison)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 140).print(compare_text(comparison))
+        show(compare_text(comparison), 140)
     for sentence in failures(comparison.outcomes):
         print(sentence, file=sys.stderr)
 

@@ -20,6 +20,7 @@ POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
     "kv_caches": plugins.KV_CACHES,
     "routers": plugins.ROUTERS,
+    "exports": plugins.EXPORTS,
     "autoscalers": plugins.AUTOSCALERS,
     "reclaim_policies": plugins.RECLAIMS,
     "cost_models": plugins.COST_MODELS,

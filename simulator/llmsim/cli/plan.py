@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.sweep import Where
 from llmsim.errors import UserError
@@ -17,6 +18,7 @@ from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.slo import has_targets
 from llmsim.plan.axes import read_axes
 from llmsim.plan.fleet import size_fleet
+from llmsim.plan.fleet_trial import Rules
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.pareto import Measured, measure
 from llmsim.plan.points import Base, Setting, points
@@ -24,10 +26,10 @@ from llmsim.plan.precision import read_precision
 from llmsim.plan.replay import is_replay
 from llmsim.plan.space import Space, make_space
 from llmsim.plan.sweep import run_points
-from llmsim.plan.trials import Rules
 from llmsim.plan.workers import available_cpus, open_workers
 from llmsim.report.pareto import pareto_json, pareto_table
 from llmsim.report.plan import fleet_files, fleet_json, fleet_table
+from llmsim.report.plan_page import plan_html
 from llmsim.report.whole_files import Fill, as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan
 
@@ -72,13 +74,14 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
         all(is_replay(one.at(1)) for one in space.candidates if one.loaded),
     )
     width = where.workers or (1 if where.on == "here" else available_cpus())
-    with open_workers(where.on, where.workers, where.plugins) as run, _Telling(quiet=where.quiet) as tell:
-        answer = size_fleet(space, rules, run, width=width, tell=tell)
-    write_all({directory / name: fill for name, fill in fleet_files(answer, loaded).items()})
+    with open_workers(where.on, where.workers, where.plugins) as run:
+        answer = size_fleet(space, rules, run, width=width, tell=_Telling(quiet=where.quiet))
+    files = fleet_files(answer, loaded) | {"report.html": text(plan_html(answer, loaded))}
+    write_all({directory / name: fill for name, fill in files.items()})
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 120).print(fleet_table(answer, loaded))
+        show(fleet_table(answer, loaded))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return NONE_FOUND if check and answer.winner is None else FINE
@@ -116,7 +119,7 @@ def find_pareto(base: Base, question: Question, where: Where) -> int:
     if where.json:
         print(as_json(data), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 120).print(pareto_table(known, failed))
+        show(pareto_table(known, failed))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return FINE
@@ -142,22 +145,22 @@ def _directory(loaded: LoadedScenario, where: Where, mark: str) -> Path:
     return directory
 
 
+LOG_EVERY_S = 5.0
+"""Between two lines of a search: how much is left, nobody knows."""
+
+
 class _Telling:
-    """Progress of a search on standard error: runs made, and every better fleet as it is found."""
+    """Progress of a search on standard error: runs made now and then, and every better fleet as it is found."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._bar = PointsBar(quiet=quiet, what="runs")
+        self._start_s = self._told_s = time.monotonic()
 
     def __call__(self, done: int, planned: int, news: str) -> None:
         """Show it."""
-        self._bar(done, planned)
-        if news and not self._quiet:
-            print(f"best so far: {news}", file=sys.stderr, flush=True)
-
-    def __enter__(self) -> _Telling:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.__exit__(None, None, None)
+        now_s = time.monotonic()
+        if self._quiet or not (news or now_s - self._told_s >= LOG_EVERY_S):
+            return
+        self._told_s = now_s
+        said = f"best so far: {news}" if news else f"{planned - done} under way"
+        print(f"{done:,} runs in {now_s - self._start_s:,.0f} s; {said}", file=sys.stderr, flush=True)

@@ -52,7 +52,7 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
         raise UserError("--check: there are no targets to check", hint="add `slo:`, or --goodput ttft:500")
     sha256 = scenario_sha256(loaded.scenario)
     directory = expanded(output.directory or Path("results") / f"{loaded.scenario.name}-{sha256[:8]}")
-    with _nothing_left_on_error(directory):
+    with nothing_left_on_error(directory):
         prepare_directory(directory, sha256)
         with ProgressBar(quiet=output.quiet) as progress:
             record, run_info = simulate_timed(loaded, progress)
@@ -103,7 +103,7 @@ def _finishing(interrupted: bool) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _nothing_left_on_error(directory: Path) -> Iterator[None]:
+def nothing_left_on_error(directory: Path) -> Iterator[None]:
     """Directories made for results that never came are removed again."""
     made = [folder for folder in (directory, *directory.parents) if not os.path.exists(folder)]
     try:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
@@ -47,7 +47,7 @@ def run_sweep(base: Base, wanted: Wanted, where: Where) -> int:
     if where.json:
         print(as_json(sweep_json(outcomes)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 140).print(sweep_table(outcomes))
+        show(sweep_table(outcomes), 140)
     for sentence in (*failures(outcomes), *notes(outcomes)):
         print(sentence, file=sys.stderr)
     if not where.quiet:

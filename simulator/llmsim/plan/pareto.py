@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from statistics import fmean
 from typing import Any
 
+from llmsim.measure.pareto import Better, pareto_front
 from llmsim.measure.slo import has_targets
+from llmsim.plan.fleet_trial import score
 from llmsim.plan.outcome import Outcome
-from llmsim.plan.trials import score
 from llmsim.spec.targets import Slo
 
 
@@ -33,8 +33,7 @@ COST_AND_ATTAINMENT = Front("cost against attainment", "usd_per_hour", "attainme
 SPEED_AND_THROUGHPUT = Front(
     "tokens/s/GPU against tokens/s/user", "tokens_per_s_per_user", "tokens_per_s_per_gpu", low_x=False
 )
-"""InferenceMAX's axes (github.com/InferenceMAX/InferenceMAX, 2025): its ``median_intvty`` is 1/median TPOT, its
-``tput_per_gpu`` input and output tokens a second over accelerators."""
+"""InferenceMAX's axes (github.com/InferenceMAX/InferenceMAX, 2025), with output tokens alone, and the mean TPOT."""
 
 FRONTS = (COST_AND_ATTAINMENT, SPEED_AND_THROUGHPUT)
 
@@ -50,8 +49,8 @@ class Measured:
         usd_per_hour: What was paid for an hour.
         accelerators: On average over time: of a fixed fleet, how many there are.
         attainment: Share of requests (or gaps) within their limits; None without targets.
-        tokens_per_s_per_gpu: Input and output tokens.
-        tokens_per_s_per_user: 1 over the median TPOT.
+        tokens_per_s_per_gpu: Output tokens over seconds of accelerators held.
+        tokens_per_s_per_user: 1 over the mean TPOT.
     """
 
     values: Mapping[str, Any]
@@ -76,14 +75,13 @@ def measure(outcomes: Sequence[Outcome], slo: Slo) -> Measured | None:
 
 
 def _figures(summary: Mapping[str, Any], slo: Slo) -> dict[str, float | None]:
-    hours = summary["duration"] / 3600
-    devices = summary["accelerator_seconds"] / summary["duration"] if hours else None
-    cost, tokens, tpot_ms = (summary[key] for key in ("cost_usd", "total_token_throughput", "p50_tpot_ms"))
+    duration_s, held_s = summary["duration"], summary["accelerator_seconds"]
+    cost, tpot_ms = summary["cost_usd"], summary["mean_tpot_ms"]
     return {
-        "usd_per_hour": cost / hours if hours and cost is not None else None,
-        "accelerators": devices,
+        "usd_per_hour": 3600 * cost / duration_s if duration_s and cost is not None else None,
+        "accelerators": held_s / duration_s if duration_s else None,
         "attainment": score(summary) if has_targets(slo) else None,
-        "tokens_per_s_per_gpu": tokens / devices if devices and tokens is not None else None,
+        "tokens_per_s_per_gpu": summary["total_output_tokens"] / held_s if held_s else None,
         "tokens_per_s_per_user": 1e3 / tpot_ms if tpot_ms else None,
     }
 
@@ -94,18 +92,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def on_front(measured: Sequence[Measured], front: Front) -> list[int]:
-    """Positions of the settings that no other one beats or equals on both figures, from the best x on. Pure query.
+    """Positions of the settings that no other one beats on both figures, from the best x on. Pure query."""
+    able = [
+        (position, _rounded(x), _rounded(y))
+        for position, one in enumerate(measured)
+        if not one.overloaded
+        and (x := getattr(one, front.x)) is not None
+        and (y := getattr(one, front.y)) is not None
+    ]
+    x_better: Better = "lower" if front.low_x else "higher"
+    flags = pareto_front([x for _, x, _ in able], [y for *_, y in able], x_better, "higher")
+    kept = [point for point, flag in zip(able, flags, strict=True) if flag]
+    kept.sort(key=lambda point: point[1] if front.low_x else -point[1])
+    return [position for position, *_ in kept]
 
-    Of settings with the same two figures, the first stands for all.
-    """
-    points = []
-    for position, one in enumerate(measured):
-        x, y = getattr(one, front.x), getattr(one, front.y)
-        if not one.overloaded and x is not None and y is not None and isfinite(x) and isfinite(y):
-            points.append((x if front.low_x else -x, -y, position))
-    found, best = [], float("inf")
-    for _, y, position in sorted(points):
-        if y < best:
-            found.append(position)
-            best = y
-    return found
+
+def _rounded(value: float) -> float:
+    """``value`` without what rounding did to it, so that equals are equal."""
+    return float(f"{value:.9g}")

@@ -21,14 +21,14 @@ MAX_POINTS = 100_000
 
 @dataclass(frozen=True)
 class Base:
-    """A scenario file and what holds at all of its points.
+    """A scenario and what holds at all of its points.
 
     Attributes:
-        path: The file, or a shipped scenario's name.
+        source: A file, a shipped scenario's name, or a loaded scenario.
         sets, seed, goodput, bench: As for :func:`~llmsim.files.scenario_file.load_scenario`.
     """
 
-    path: Path | str
+    source: Path | str | LoadedScenario
     sets: tuple[str, ...] = ()
     seed: int | None = None
     goodput: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Base:
     def load(self, changes: Sequence[Change] = ()) -> LoadedScenario:
         """The scenario with ``changes``. Raises ScenarioError with every problem."""
         return load_scenario(
-            self.path,
+            self.source,
             self.sets,
             seed=self.seed,
             goodput=self.goodput,

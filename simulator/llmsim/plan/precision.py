@@ -17,7 +17,7 @@ FIELDS = ("mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms", "output_throughput")
 """What is to be that precise unless other fields are named."""
 
 
-def read_precision(text: str) -> float:
+def read_precision(text: str, option: str = "--precision") -> float:
     """``5%`` or ``0.05`` as a share.
 
     Raises:
@@ -29,7 +29,7 @@ def read_precision(text: str) -> float:
         share = 0.0
     if not 0 < share < 1:
         raise UserError(
-            f"--precision: {text!r} is not a share between 0 and 100%", hint="write it as 5% or as 0.05"
+            f"{option}: {text!r} is not a share between 0 and 100%", hint="write it as 5% or as 0.05"
         )
     return share
 

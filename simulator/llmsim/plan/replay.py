@@ -23,7 +23,8 @@ def is_replay(loaded: LoadedScenario) -> bool:
     scenario = loaded.scenario
     workload = scenario.workload
     drawn = workload.num_sessions is not None or workload.models is not None
-    if drawn or scenario.admission.has_limits or scenario.router.kind not in CERTAIN_ROUTERS:
+    held = workload.max_concurrency is not None  # arrivals depend on the fleet, and are not drawn here
+    if drawn or held or scenario.admission.has_limits or scenario.router.kind not in CERTAIN_ROUTERS:
         return False
     if scenario.is_disaggregated or not all(pool.is_fixed for pool in scenario.fleet):
         return False

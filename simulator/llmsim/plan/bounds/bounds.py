@@ -41,7 +41,8 @@ class Bounds:
         least_replicas: Fewer certainly miss the targets.
         guess: Replicas from which to search: an estimate.
         why_least: What fewer lack, in words; "" where one may do.
-        devices: Accelerators of one replica; 0 where it cannot be built.
+        excess: Of a latency that rules it out, how many times its limit it is at least, for the typical
+            request that misses it; 1 otherwise.
     """
 
     kind: str = ""
@@ -49,7 +50,7 @@ class Bounds:
     least_replicas: int = 1
     guess: int = 1
     why_least: str = ""
-    devices: int = 0
+    excess: float = 1.0
 
 
 def find_bounds(loaded: LoadedScenario, offered: Offered | None, most_replicas: int) -> Bounds:
@@ -71,10 +72,9 @@ def find_bounds(loaded: LoadedScenario, offered: Offered | None, most_replicas: 
         return Bounds("memory", str(error))
     except UserError as error:
         return Bounds("invalid", str(error))
-    devices = sum(plan.plan.num_devices * plan.pool.data_parallel_size for plan in plans)
     if offered is None or not _covers(loaded):
-        return Bounds(devices=devices)
-    return _of_one_pool(plans[0], engines[0], offered, most_replicas, devices)
+        return Bounds()
+    return _of_one_pool(plans[0], engines[0], offered, most_replicas)
 
 
 def _covers(loaded: LoadedScenario) -> bool:
@@ -84,28 +84,28 @@ def _covers(loaded: LoadedScenario) -> bool:
     return len(scenario.fleet) == 1 and pool.is_fixed and not scenario.is_disaggregated
 
 
-def _of_one_pool(plan: PoolPlan, engine: Engine, offered: Offered, most: int, devices: int) -> Bounds:
+def _of_one_pool(plan: PoolPlan, engine: Engine, offered: Offered, most: int) -> Bounds:
     hopeless = _refused(engine, offered)
     if hopeless.sum() > offered.may_miss:
         words = f"{hopeless.mean():.1%} of the requests are too long for it (max_model_len {plan.max_model_len:,})"
-        return Bounds("length", words, devices=devices)
+        return Bounds("length", words)
     limits = limits_of(plan, engine, offered)
     stages = [
         Iterations(stage, floor, limits) for stage in plan.stages if (floor := stage.floor()) is not None
     ]
     if len(stages) < len(plan.stages):
-        return Bounds(devices=devices)
+        return Bounds()
     spans = plan.stages[0].spans
     front_s = plan.front_end.request_s + plan.front_end.prompt_token_s * offered.prompt.astype(np.float64)
     floors = latency_floors(stages, spans, offered, front_s)
     late = _too_slow(offered, floors)
     if floors.gap_s > offered.itl_s * (1 + ROUNDING):
         words = f"any decode iteration takes {floors.gap_s * 1e3:.3g} ms, the limit of gaps is {offered.itl_s * 1e3:g}"
-        return Bounds("latency", words, devices=devices)
+        return Bounds("latency", words, excess=floors.gap_s / offered.itl_s)
     if (hopeless | late.any(axis=0)).sum() > offered.may_miss:
-        return Bounds("latency", _latency_words(offered, floors, late), devices=devices)
+        return _latency_bound(offered, floors, late)
     if not np.isfinite(offered.arrival_s).all():
-        return Bounds(devices=devices)
+        return Bounds()
     hopeless = hopeless | late.any(axis=0)
     needed = replicas_needed(stages, spans, offered, offered.arrival_s + front_s, hopeless)
     least = max(1, ceil(needed / plan.pool.data_parallel_size / (1 + ROUNDING)))
@@ -113,7 +113,7 @@ def _of_one_pool(plan: PoolPlan, engine: Engine, offered: Offered, most: int, de
         f"the work of the requests fills {needed:.2f} engines at the best of batching" if least > 1 else ""
     )
     guess = max(least, _guess(stages, offered, needed, floors, most))
-    return Bounds(least_replicas=least, guess=min(guess, max(most, least)), why_least=words, devices=devices)
+    return Bounds(least_replicas=least, guess=min(guess, max(most, least)), why_least=words)
 
 
 def limits_of(plan: PoolPlan, engine: Engine, offered: Offered) -> Limits:
@@ -151,17 +151,18 @@ def _too_slow(offered: Offered, floors: LatencyFloors) -> Bools:
     return np.stack([one > limit * (1 + ROUNDING) for one, limit in zip(least, limits, strict=True)])
 
 
-def _latency_words(offered: Offered, floors: LatencyFloors, late: Bools) -> str:
+def _latency_bound(offered: Offered, floors: LatencyFloors, late: Bools) -> Bounds:
     """The metric that most requests miss alone on an engine, and by how much half of them do."""
     metric = int(late.sum(axis=1).argmax())
     name = ("TTFT", "TPOT", "E2E")[metric]
-    least = (floors.ttft_s, floors.tpot_s, floors.e2el_s(offered))[metric]
-    limit = (offered.ttft_s, offered.tpot_s, offered.e2el_s)[metric]
-    typical = float(np.median(least[late[metric]]))
-    return (
-        f"{late[metric].mean():.1%} of the requests miss {name} even alone on a replica: "
-        f"{typical * 1e3:.3g} ms at least, {float(np.median(limit[late[metric]])) * 1e3:.3g} ms allowed"
+    missed = late[metric]
+    least = (floors.ttft_s, floors.tpot_s, floors.e2el_s(offered))[metric][missed]
+    limit = (offered.ttft_s, offered.tpot_s, offered.e2el_s)[metric][missed]
+    words = (
+        f"{missed.mean():.1%} of the requests miss {name} even alone on a replica: "
+        f"{float(np.median(least)) * 1e3:.3g} ms at least, {float(np.median(limit)) * 1e3:.3g} ms allowed"
     )
+    return Bounds("latency", words, excess=float(np.median(least / limit)))
 
 
 def _guess(

@@ -17,7 +17,7 @@ from llmsim.cost.stage import StageCost, StageFloor
 
 Floats = npt.NDArray[np.float64]
 
-MOST_TOKENS = 16_384
+MOST_TOKENS = 4096
 """Iterations up to this many tokens are priced one by one; larger ones by the floor per token."""
 
 

@@ -29,7 +29,8 @@ class Offered:
     """Every request of a run. Columns have shape (num_requests,).
 
     Attributes:
-        arrival_s: When it comes; nan in a closed loop, where that depends on the fleet.
+        arrival_s: When it comes; nan where that depends on the fleet: in a closed loop, or behind a client that
+            limits requests in flight.
         prompt: Prompt tokens.
         computed: Those of them that no prefix cache holds.
         output: Tokens to generate.

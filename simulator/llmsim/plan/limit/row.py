@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import floor
 
-from llmsim.plan.bench import Bench
-from llmsim.plan.round_loads import index_below, rounded, series, steps_upto
-from llmsim.plan.trial import Trial
+from llmsim.plan.limit.bench import Bench
+from llmsim.plan.limit.probe import Probe
+from llmsim.plan.limit.round_loads import index_below, rounded, series, steps_upto
 
 UPWARD = 8
 """Of the series 1, 2, 5, 10, …: so far above the scenario's own load, about 500 times, nothing is tried."""
@@ -15,7 +15,7 @@ DOWNWARD = 12
 DOWNWARD_IN_VAIN = 2
 
 
-def row_of(bench: Bench, alone: Trial | None, resolution: float) -> list[float]:
+def row_of(bench: Bench, alone: Probe | None, resolution: float) -> list[float]:
     """Loads in even round steps up to one that fails; those tried, where none passes or none fails.
 
     Args:
@@ -31,13 +31,13 @@ def row_of(bench: Bench, alone: Trial | None, resolution: float) -> list[float]:
         in_vain = alone is not None and not alone.passes
         least = start - (DOWNWARD_IN_VAIN if in_vain else DOWNWARD)
         _downward(bench, start, max(0, least) if bench.dial.is_whole else least)
-    passing = [load for load, trial in bench.trials.items() if trial.passes]
-    beyond = [load for load in bench.trials if passing and load > max(passing)]
+    passing = [load for load, probe in bench.probes.items() if probe.passes]
+    beyond = [load for load in bench.probes if passing and load > max(passing)]
     if not beyond:
-        return sorted(bench.trials)
+        return sorted(bench.probes)
     step = rounded(resolution * max(passing))
     step = max(1.0, float(floor(step))) if bench.dial.is_whole else step
-    row = {*steps_upto(min(beyond), step), *bench.trials, given}
+    row = {*steps_upto(min(beyond), step), *bench.probes, given}
     return sorted(load for load in row if load <= min(beyond))
 
 

@@ -15,13 +15,13 @@ from llmsim.errors import UserError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.slo import has_targets
 from llmsim.plan.axes import Axis
-from llmsim.plan.bench import Bench, Progress
-from llmsim.plan.dial import Dial, dial_of, dial_over
-from llmsim.plan.limit_search import first_failure
+from llmsim.plan.limit.bench import Bench, Progress
+from llmsim.plan.limit.dial import Dial, dial_of, dial_over
+from llmsim.plan.limit.probe import Probe
+from llmsim.plan.limit.row import row_of
+from llmsim.plan.limit.run_length import RunLength
+from llmsim.plan.limit.search import first_failure
 from llmsim.plan.points import Base
-from llmsim.plan.row import row_of
-from llmsim.plan.run_length import RunLength
-from llmsim.plan.trial import Trial
 from llmsim.plan.workers import Run
 
 RESOLUTION = 0.02
@@ -35,7 +35,7 @@ class Limit:
     Attributes:
         dial: What was turned up.
         loads: The row of loads that the answer is one of, lowest first.
-        trials: What was run, by load.
+        probes: What was run, by load.
         lone: Requests one at a time, before anything else; None where that makes no sense.
         given: The scenario.
         length: How long loads are offered.
@@ -45,27 +45,27 @@ class Limit:
 
     dial: Dial
     loads: tuple[float, ...]
-    trials: Mapping[float, Trial]
-    lone: Trial | None
+    probes: Mapping[float, Probe]
+    lone: Probe | None
     given: LoadedScenario
     length: RunLength
     replications: int
     runs: int
 
     @cached_property
-    def tried(self) -> list[Trial]:
+    def tried(self) -> list[Probe]:
         """Every load that was run, lowest first."""
-        return [self.trials[load] for load in sorted(self.trials)]
+        return [self.probes[load] for load in sorted(self.probes)]
 
     @cached_property
-    def beyond(self) -> Trial | None:
+    def beyond(self) -> Probe | None:
         """The lowest load that fails; None where none does."""
-        return next((trial for trial in self.tried if not trial.passes), None)
+        return next((probe for probe in self.tried if not probe.passes), None)
 
     @cached_property
-    def at(self) -> Trial | None:
+    def at(self) -> Probe | None:
         """The limit: the highest load below that; None where the lowest fails."""
-        below = [trial for trial in self.tried if self.beyond is None or trial.load < self.beyond.load]
+        below = [probe for probe in self.tried if self.beyond is None or probe.load < self.beyond.load]
         return below[-1] if below else None
 
     @property
@@ -81,10 +81,10 @@ class Limit:
         return self.at.load / self.dial.given if self.at and self.dial.given else None
 
     @property
-    def islands(self) -> list[Trial]:
+    def islands(self) -> list[Probe]:
         """Loads above the first failure that passed all the same."""
         return [
-            trial for trial in self.tried if self.beyond and trial.passes and trial.load > self.beyond.load
+            probe for probe in self.tried if self.beyond and probe.passes and probe.load > self.beyond.load
         ]
 
     @property
@@ -98,16 +98,16 @@ class Limit:
         if share == 1:
             return None
         low, high = 0.0, inf
-        for trial in self.tried:
-            if not trial.passes or trial.interval is None or trial.interval[0] < share:
+        for probe in self.tried:
+            if not probe.passes or probe.interval is None or probe.interval[0] < share:
                 break
-            low = trial.load
-        for trial in reversed(self.tried):
-            if trial.passes or (
-                trial.interval and trial.interval[1] >= share and trial.saturation != "overloaded"
+            low = probe.load
+        for probe in reversed(self.tried):
+            if probe.passes or (
+                probe.interval and probe.interval[1] >= share and probe.saturation != "overloaded"
             ):
                 break
-            high = trial.load
+            high = probe.load
         return low, high
 
     @property
@@ -159,6 +159,6 @@ def find_limit(
     first_failure(
         len(loads),
         lambda wanted: bench.looks(loads, wanted),
-        {index: bench.trials[load].look for index, load in enumerate(loads) if load in bench.trials},
+        {index: bench.probes[load].look for index, load in enumerate(loads) if load in bench.probes},
     )
-    return Limit(dial, tuple(loads), bench.trials, alone, given, bench.length, replications, bench.done)
+    return Limit(dial, tuple(loads), bench.probes, alone, given, bench.length, replications, bench.done)

@@ -9,12 +9,12 @@ from typing import Any
 from llmsim.errors import UserError
 from llmsim.files.changes import Change
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.dial import Dial
-from llmsim.plan.limit_search import Look
+from llmsim.plan.limit.dial import Dial
+from llmsim.plan.limit.probe import Probe, judge
+from llmsim.plan.limit.run_length import RunLength, lone
+from llmsim.plan.limit.search import Look
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.points import Base, Point, Setting, points
-from llmsim.plan.run_length import RunLength, lone
-from llmsim.plan.trial import Trial, judge
 from llmsim.plan.workers import Run
 
 Progress = Callable[[int, int], None]
@@ -32,7 +32,7 @@ class Bench:
         replications: Runs of each load.
         progress: Told of every run that has finished.
         length: How long each load is offered; None leaves it to the scenario.
-        trials: What has been run, by load.
+        probes: What has been run, by load.
         done: Runs finished.
     """
 
@@ -43,31 +43,31 @@ class Bench:
     replications: int
     progress: Progress | None = None
     length: RunLength | None = None
-    trials: dict[float, Trial] = field(default_factory=dict)
+    probes: dict[float, Probe] = field(default_factory=dict)
     done: int = 0
     _begun: int = 0
 
     def try_all(self, loads: Iterable[float]) -> None:
         """Run what has not been run of ``loads``, all at once."""
-        missing = sorted(set(loads) - self.trials.keys())
+        missing = sorted(set(loads) - self.probes.keys())
         settings = {load: self._setting(load) for load in missing}
-        for load, trial in zip(missing, self._judged(settings), strict=True):
-            self.trials[load] = trial
+        for load, probe in zip(missing, self._judged(settings), strict=True):
+            self.probes[load] = probe
 
     def looks(self, loads: Sequence[float], wanted: Sequence[int]) -> Mapping[int, Look]:
         """A look at each of ``loads`` whose index is ``wanted``."""
         self.try_all(loads[index] for index in wanted)
-        return {index: self.trials[loads[index]].look for index in wanted}
+        return {index: self.probes[loads[index]].look for index in wanted}
 
     def passes(self, load: float) -> bool:
         """Whether ``load``, run before, meets the targets."""
-        return self.trials[load].passes
+        return self.probes[load].passes
 
     def can_load(self, load: float) -> bool:
         """Whether the scenario may have this load at all."""
         return self._loaded(self.dial.changes(load)).loaded is not None
 
-    def alone(self) -> Trial | None:
+    def alone(self) -> Probe | None:
         """Requests one at a time; None where the scenario cannot be changed to that."""
         setting = self._loaded(list(lone(self.given)))
         return self._judged({0.0: setting})[0] if setting.loaded else None
@@ -90,8 +90,8 @@ class Bench:
         except UserError as error:
             return Setting(values or {}, None, " ".join(str(error).split()))
 
-    def _judged(self, settings: Mapping[float, Setting]) -> list[Trial]:
-        """A trial of each setting, by load. All runs of a round are given out together.
+    def _judged(self, settings: Mapping[float, Setting]) -> list[Probe]:
+        """A probe of each setting, by load. All runs of a round are given out together.
 
         One seed of each comes first; the others of a load that is hopeless already are not run.
         """
@@ -122,7 +122,7 @@ class Bench:
         ordered = (found[index] for index in range(len(flat)))
         return {load: [next(ordered) for _ in seeds] for load, seeds in planned.items()}
 
-    def _judge(self, load: float, setting: Setting, outcomes: Sequence[Outcome]) -> Trial:
+    def _judge(self, load: float, setting: Setting, outcomes: Sequence[Outcome]) -> Probe:
         value = self.dial.value(load) if load else None
         return judge(load, value, setting, outcomes, self.given.scenario.slo)
 

@@ -13,14 +13,14 @@ from llmsim.measure.describe import PERCENTILES
 from llmsim.measure.quantiles import LEVELS
 from llmsim.measure.saturation import TOO_SHORT
 from llmsim.measure.slo import REQUEST_METRICS, costs_too_much, has_targets, targets_missed
-from llmsim.plan.limit_search import Look
+from llmsim.measure.student import mean_interval
+from llmsim.plan.limit.search import Look
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.points import Setting
 from llmsim.spec.targets import Slo, Targets
 
-LEVEL = 0.95
 Z = 1.959964
-"""The normal quantile that leaves 2.5% beyond it."""
+"""The normal quantile that leaves 2.5% beyond it: intervals are at 95%, as Student's."""
 UNDECIDED = 0.9
 """Strain of a load that passes while its queue may go on growing."""
 OVER = 10.0
@@ -51,7 +51,7 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Probe:
     """One load and what its replications say together.
 
     Attributes:
@@ -60,7 +60,7 @@ class Trial:
         setting: The scenario at this load.
         outcomes: One a seed.
         attainment: Share of the requests of all replications within all limits; None without any request.
-        interval: Where it lies, at ``LEVEL``: over replications and over requests, whichever is wider.
+        interval: Where it lies, at 95%: over replications and over requests, whichever is wider.
         tails: Each target.
         missed: What is missed, in words; empty for a load that passes.
         strain: 1 where the targets are just met.
@@ -123,7 +123,7 @@ class Trial:
         return None if None in values or not values else float(np.mean(values))
 
 
-def judge(load: float, value: Any, setting: Setting, outcomes: Sequence[Outcome], slo: Slo) -> Trial:
+def judge(load: float, value: Any, setting: Setting, outcomes: Sequence[Outcome], slo: Slo) -> Probe:
     """What the replications of one load say together. Pure.
 
     Requests of all replications are counted together: as many of them as ``slo.percentile`` says have to meet all
@@ -140,7 +140,7 @@ def judge(load: float, value: Any, setting: Setting, outcomes: Sequence[Outcome]
     missed += targets_missed(pooled, latency) if summaries else []
     tails = tuple(_tails(outcomes, slo))
     attainment = pooled["slo_attainment"] if summaries else None
-    return Trial(
+    return Probe(
         load,
         value,
         setting,
@@ -202,12 +202,9 @@ def _interval(shares: Sequence[float], offered: int) -> tuple[float, float]:
     middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     low, high = middle - half, middle + half
-    if len(shares) > 1:
-        from scipy.special import stdtrit  # noqa: PLC0415  slow to import
-
-        spread = float(np.std(shares, ddof=1)) / sqrt(len(shares))
-        student = float(stdtrit(len(shares) - 1, (1 + LEVEL) / 2)) * spread
-        low, high = min(low, share - student), max(high, share + student)
+    student = mean_interval(shares)
+    if student is not None:
+        low, high = min(low, student.low), max(high, student.high)
     return max(0.0, low), min(1.0, high)
 
 
