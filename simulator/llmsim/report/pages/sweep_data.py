@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from llmsim.report.pages.parts import Estimate, Head, Metric, Saturation, TradeOff
 
 AxisValue = float | int | str | bool | None
+UNITS = {"request_rate": "requests/s"}
+"""Last part of a key to its unit, of keys that people sweep and that do not name their unit."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class SweepAxis:
         values: In the order given, no two equal; numbers make a numeric axis, anything else a list of
             names. A mapping is given by its name.
         name: What people call it; the last part of the key when ''.
-        unit: ``requests/s``; '' where unknown.
+        unit: ``requests/s``; '' where unknown, or where :data:`UNITS` has the key.
     """
 
     key: str
@@ -31,6 +33,16 @@ class SweepAxis:
     def label(self) -> str:
         """Its name."""
         return self.name or self.key.rpartition(".")[2].replace("_", " ")
+
+    @property
+    def shown_unit(self) -> str:
+        """Its unit as given, or the one that the key always has."""
+        return self.unit or UNITS.get(self.key.rpartition(".")[2], "")
+
+    @property
+    def label_with_unit(self) -> str:
+        """``request rate (requests/s)``."""
+        return f"{self.label} ({self.shown_unit})" if self.shown_unit else self.label
 
     @property
     def is_numeric(self) -> bool:
