@@ -85,7 +85,7 @@ class Points extends Chart {
     for (const point of this.spec.points.filter(({ front }) => front)) {
       const [x, y] = this.at(point);
       const name = cut(point.name, Math.floor((this.area.right - this.area.left) / 14));
-      const width = name.length * 6.4;
+      const width = name.length * 7;
       const places = [[x + 9, y - 13, "start"], [x + 9, y + 3, "start"], [x - 9 - width, y - 13, "end"], [x - 9 - width, y + 3, "end"]];
       const place = places.find(([left, top]) => isFree([left, top, left + width, top + 13]));
       if (!place) continue;
