@@ -21,7 +21,8 @@ from llmsim.plan.points import Base
 from llmsim.plan.precision import read_precision
 from llmsim.plan.workers import open_workers
 from llmsim.report.limit import limit_files, limit_json, limit_text
-from llmsim.report.whole_files import as_json, prepare, write_all
+from llmsim.report.limit_page import limit_html
+from llmsim.report.whole_files import as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan
 
 FINE, BELOW = 0, 1
@@ -69,7 +70,8 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
                 replications=asked.replications or section.replications,
                 progress=bar,
             )
-        write_all({directory / name: fill for name, fill in limit_files(limit).items()})
+        files = limit_files(limit) | {"report.html": text(limit_html(limit))}
+        write_all({directory / name: fill for name, fill in files.items()})
     if where.json:
         print(as_json(limit_json(limit)), end="")
     elif not where.quiet:

@@ -30,6 +30,7 @@ from llmsim.plan.workers import available_cpus, open_workers
 from llmsim.report.pareto import pareto_json, pareto_table
 from llmsim.report.plan import fleet_files, fleet_json, fleet_table
 from llmsim.report.plan_page import plan_html
+from llmsim.report.sweep_page import sweep_html
 from llmsim.report.whole_files import Fill, as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan
 
@@ -114,7 +115,11 @@ def find_pareto(base: Base, question: Question, where: Where) -> int:
     if not known:
         raise UserError(f"every setting failed; the first with: {failed[0].problem}")
     data = pareto_json(known, failed)
-    files: dict[Path, Fill] = {directory / "pareto.json": text(as_json(data))}
+    html = sweep_html(loaded, space.axes, outcomes)
+    files: dict[Path, Fill] = {
+        directory / "pareto.json": text(as_json(data)),
+        directory / "report.html": text(html),
+    }
     write_all(files)
     if where.json:
         print(as_json(data), end="")

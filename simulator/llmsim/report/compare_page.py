@@ -16,10 +16,10 @@ from llmsim.plan.compare import Compared, Comparison
 from llmsim.plan.differences import Difference
 from llmsim.plan.replicate import HEADLINES
 from llmsim.report import pages
+from llmsim.report.assumptions import base_assumptions
 from llmsim.report.compare import headline, notes, reading, verdicts, worst
 from llmsim.report.facts import Fact
 from llmsim.report.pages.parts import Tone
-from llmsim.workload.stream import open_stream
 
 GOOD: Tone = "good"
 BAD: Tone = "bad"
@@ -54,7 +54,6 @@ def _head(comparison: Comparison) -> pages.Head:
     said = [sentence.strip().partition(": ") for sentence in verdicts(comparison)]
     shown = any(difference.word for each in others for difference in each.differences.values())
     scenario = loaded.scenario
-    requests = open_stream(scenario.workload, scenario.simulation.seed, loaded.base_dir).describe()
     first, last = baseline.outcomes[0].seed, baseline.outcomes[-1].seed
     return pages.Head(
         title=scenario.name,
@@ -65,9 +64,9 @@ def _head(comparison: Comparison) -> pages.Head:
             facts=tuple(Fact(name, verdict) for name, _, verdict in said),
         ),
         assumptions=(
-            Fact("Baseline", baseline.contender.name),
-            Fact("Requests", requests, "of the baseline"),
             Fact("Intervals", " ".join(reading(comparison))),
+            Fact("Baseline", baseline.contender.name, "the lines below are about it"),
+            *base_assumptions(loaded),
             Fact(
                 "Curves",
                 f"distributions: quantiles averaged over seeds; other rates: one run each, seed {first}",

@@ -91,7 +91,7 @@ def limit_text(limit: Limit) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True, min_width=10)
     facts.add_column()
-    for label, value in _facts(limit):
+    for label, value in facts_of(limit):
         facts.add_row(Text(f"  {label}"), Text(value))
     parts: list[RenderableType] = [
         Text.assemble(("Limit", style), f"  {limit.given.scenario.name}: {verdict(limit)}"), facts, Text(),
@@ -126,7 +126,8 @@ def amount(dial: Dial, load: float) -> str:
     return f"{_number(load)}{'' if dial.unit.startswith('×') else ' '}{dial.unit}"
 
 
-def _facts(limit: Limit) -> Iterator[tuple[str, str]]:
+def facts_of(limit: Limit) -> Iterator[tuple[str, str]]:
+    """Label and value of what stands under the verdict: what binds, how sure, at what cost."""
     at, beyond = limit.at, limit.beyond
     if limit.lone is not None and at is None:
         yield (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.plan.compare import Comparison
-from llmsim.plan.fleet import FleetAnswer
+from llmsim.plan.fleet_answer import FleetAnswer
 from llmsim.plan.grid import Grid
 from llmsim.plan.outcome import Outcome
 from llmsim.plan.sweep import by_setting
