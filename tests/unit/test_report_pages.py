@@ -238,6 +238,16 @@ def test_a_sure_difference_never_reads_as_zero(share: tuple[float, float, float]
     assert text == relative_in_words(Estimate(*share))
 
 
+def test_a_fleet_that_was_not_run_does_not_count_as_simulated() -> None:
+    """Ranked all the same."""
+    plan = made.make_plan()
+    unrun = Candidate("not run", None, {}, replications=0)
+    page = plan_page(replace(plan, candidates=(*plan.candidates, unrun)))
+
+    assert "Ranked: 60 simulated, 1 not" in page
+    assert '<th scope="row">not run</th>' in page
+
+
 def test_differences_of_one_setting_are_a_line_each() -> None:
     """With one setting beside the baseline the metric names the row; with more it names a group of them."""
     for slowness, group in (({"a": 1.0, "b": 2.0}, ""), ({"a": 1.0, "b": 2.0, "c": 3.0}, "TTFT mean")):

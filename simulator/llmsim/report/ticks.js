@@ -98,3 +98,8 @@ function markPath(shape, x, y, r) {
   if (shape === 3) return `M${a} ${(y - 1.2 * r).toFixed(1)}l${1.15 * r} ${2 * r}h${-2.3 * r}z`;
   return `M${(x - r).toFixed(1)} ${b}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
 }
+
+/** A text of at most so many letters. */
+function cut(text, most) {
+  return text.length > most ? `${text.slice(0, Math.max(1, most - 1))}…` : text;
+}

@@ -20,7 +20,7 @@ class Candidate:
         why: The target that binds or was missed, and by how much, in words.
         bottleneck: What bounds it, in words.
         saturation: Worst class among its runs.
-        replications: Runs behind the estimates.
+        replications: Runs behind the estimates; 0 for one that was ranked without being simulated.
     """
 
     name: str
