@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import inf
 
 from llmsim.errors import UserError
@@ -154,7 +155,7 @@ def find_limit(
             base.load(dial.changes(load))
     alone = bench.alone()
     stay_s = (alone.mean("mean_e2el_ms") or 0.0) / 1e3 if alone else 0.0
-    bench.length = RunLength.for_targets(given, stay_s, resolution)
+    bench.length = RunLength.for_targets(given, stay_s, _finest(dial) if over else resolution)
     loads = sorted(dial.values) if over else row_of(bench, alone, resolution)
     first_failure(
         len(loads),
@@ -162,3 +163,9 @@ def find_limit(
         {index: bench.probes[load].look for index, load in enumerate(loads) if load in bench.probes},
     )
     return Limit(dial, tuple(loads), bench.probes, alone, given, bench.length, replications, bench.done)
+
+
+def _finest(dial: Dial) -> float:
+    """The smallest step between two loads of a range, as a share of the higher one; at least the default."""
+    loads = sorted(load for load in dial.values if load > 0)
+    return max(RESOLUTION, min((1 - low / high for low, high in pairwise(loads)), default=1.0))
