@@ -1,7 +1,7 @@
 """Discrete-event simulator of LLM serving.
 
-``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back; ``compare`` and ``sweep`` make
-many runs of one question. The rest is for those who
+``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back; ``compare``, ``sweep`` and ``plan``
+make many runs of one question. The rest is for those who
 write a policy: subclass ``Scheduler``, answer with a ``StepPlan``, and register the class.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmsim.engine.plan import StepPlan, Wait
     from llmsim.engine.scheduler import Scheduler
     from llmsim.plugins import COST_MODELS, KV_CACHES, ROUTERS, SCHEDULERS
-    from llmsim.studies import Where, compare, sweep
+    from llmsim.studies import Where, compare, plan, sweep
 
     __version__: str
 
@@ -34,6 +34,7 @@ __all__ = [
     "__version__",
     "compare",
     "load",
+    "plan",
     "run",
     "sweep",
 ]
@@ -41,7 +42,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("COST_MODELS", "KV_CACHES", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
     **dict.fromkeys(("Result", "load", "run"), "llmsim.api"),
-    **dict.fromkeys(("Where", "compare", "sweep"), "llmsim.studies"),
+    **dict.fromkeys(("Where", "compare", "plan", "sweep"), "llmsim.studies"),
     **dict.fromkeys(("StepPlan", "Wait"), "llmsim.engine.plan"),
     "Batch": "llmsim.engine.batch",
     "Scheduler": "llmsim.engine.scheduler",

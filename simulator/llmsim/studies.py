@@ -11,18 +11,20 @@ from typing import Any
 
 from llmsim.api import Changes, load
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.axes import Axis
-from llmsim.plan.compare import Effort
-from llmsim.plan.compare import compare as compare_contenders
-from llmsim.plan.contenders import contenders
-from llmsim.plan.grid import Grid, Wanted
-from llmsim.plan.points import Base
-from llmsim.plan.precision import rule_of
-from llmsim.plan.store import FILE, Store, open_store
-from llmsim.plan.sweep import manifest
-from llmsim.plan.workers import Run, open_workers
+from llmsim.planning.axes import Axis
+from llmsim.planning.compare import Effort
+from llmsim.planning.compare import compare as compare_contenders
+from llmsim.planning.contenders import contenders
+from llmsim.planning.fleet import size_fleet
+from llmsim.planning.grid import Grid, Wanted
+from llmsim.planning.points import Base
+from llmsim.planning.precision import rule_of
+from llmsim.planning.question import Asked, Question
+from llmsim.planning.store import FILE, Store, open_store
+from llmsim.planning.sweep import manifest
+from llmsim.planning.workers import Run, open_workers, width_of
 from llmsim.plugins import load_plugin_file
-from llmsim.report.results import CompareResult, SweepResult
+from llmsim.report.results import CompareResult, PlanResult, SweepResult
 from llmsim.report.whole_files import prepare
 
 
@@ -117,6 +119,44 @@ def compare(
     effort = Effort(seed, replications, rule_of(precision, replications if precision else None), curves)
     with where.open() as run:
         return CompareResult(compare_contenders(compared, effort, run, where.progress))
+
+
+def plan(
+    scenario: LoadedScenario | Path | str,
+    vary: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    changes: Changes = (),
+    *,
+    max_replicas: int | None = None,
+    replications: int | None = None,
+    precision: float | None = None,
+    where: Where = HERE,
+) -> PlanResult:
+    """The cheapest fleet that meets the scenario's targets, at any number of replicas.
+
+    Args:
+        scenario: A file, a shipped scenario's name, or a loaded scenario.
+        vary: Dotted key to the values to choose from, on top of the scenario's ``plan:`` section.
+        changes: What holds for every fleet, as for :func:`load`.
+        max_replicas: Of any fleet.
+        replications: Seeds that judge a fleet.
+        precision: How sure the attainment has to be, a share.
+        where: Who runs.
+
+    Raises:
+        UserError: With every problem of scenario and space; there are no targets.
+    """
+    question = Question((), max_replicas, replications, precision)
+    listed = {key: list(values) for key, values in vary.items()}
+    asked = Asked.of(Base(_changed(scenario, changes)), question, listed)
+    rules, tell = asked.rules(), where.progress
+
+    def told(done: int, planned: int, news: str) -> None:
+        if tell:
+            tell(done, planned)
+
+    with where.open() as run:
+        answer = size_fleet(asked.space, rules, run, width=width_of(where.on, where.workers), tell=told)
+    return PlanResult(answer, asked.loaded)
 
 
 def _changed(scenario: LoadedScenario | Path | str, changes: Changes) -> LoadedScenario | Path | str:

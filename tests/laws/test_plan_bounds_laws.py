@@ -15,9 +15,9 @@ from llmsim.files.catalog import accelerator, model
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.slo import targets_missed
 from llmsim.measure.summary import summarise
-from llmsim.plan.bounds import Bounds, draw_offered, find_bounds
-from llmsim.plan.bounds.iterations import Iterations, Limits
-from llmsim.plan.bounds.work import prices
+from llmsim.planning.bounds import Bounds, draw_offered, find_bounds
+from llmsim.planning.bounds.iterations import Iterations, Limits
+from llmsim.planning.bounds.work import prices
 from llmsim.sim.run import simulate
 from llmsim.spec.scenario import Scenario
 

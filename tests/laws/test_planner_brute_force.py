@@ -10,13 +10,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsim.plan.axes import Axis
-from llmsim.plan.fleet import FleetAnswer, size_fleet
-from llmsim.plan.fleet_trial import Rules, Trial
-from llmsim.plan.outcome import play
-from llmsim.plan.points import Base, Point, Setting
-from llmsim.plan.space import Space, make_space
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import Axis
+from llmsim.planning.fleet import FleetAnswer, size_fleet
+from llmsim.planning.fleet_trial import Rules, Trial
+from llmsim.planning.outcome import play
+from llmsim.planning.points import Base, Point, Setting
+from llmsim.planning.space import Space, make_space
+from llmsim.planning.workers import open_workers
 
 LINES = [
     {"kind": "linear", "iteration_s": seconds, "per_token_s": 2e-5, "per_decode_kv_token_s": 4e-8}

@@ -8,11 +8,11 @@ import re
 import pytest
 from sweep_scenarios import small
 
-from llmsim.plan.axes import read_axes
-from llmsim.plan.compare import Effort, compare
-from llmsim.plan.contenders import contenders
-from llmsim.plan.points import Base
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.compare import Effort, compare
+from llmsim.planning.contenders import contenders
+from llmsim.planning.points import Base
+from llmsim.planning.workers import open_workers
 from llmsim.report import pages
 from llmsim.report.compare_page import compare_html
 

@@ -1,4 +1,4 @@
-"""Rooms import one way: cli → report → calibrate → plan → sim → measure → … → spec → base."""
+"""Rooms import one way: cli → report → calibrate → planning → sim → measure → … → spec → base."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOMS = [
     "workload",
     "measure",
     "sim",
-    "plan",
+    "planning",
     "calibrate",
     "report",
     "cli",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.plan.climb import Climb
+from llmsim.planning.climb import Climb
 
 
 def tried(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmsim.plan.fleet_trial import MOST_REPLICATIONS, Rules, Trial
-from llmsim.plan.outcome import Outcome
+from llmsim.planning.fleet_trial import MOST_REPLICATIONS, Rules, Trial
+from llmsim.planning.outcome import Outcome
 from llmsim.spec.targets import Slo
 
 SLO = Slo(ttft_ms=100, percentile=0.9)

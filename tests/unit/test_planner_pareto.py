@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.plan.pareto import COST_AND_ATTAINMENT, SPEED_AND_THROUGHPUT, Measured, on_front
+from llmsim.planning.pareto import COST_AND_ATTAINMENT, SPEED_AND_THROUGHPUT, Measured, on_front
 
 figures = st.one_of(st.none(), st.integers(0, 5).map(float))
 

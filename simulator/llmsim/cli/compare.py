@@ -16,12 +16,12 @@ from llmsim.errors import OutputError, UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.slo import has_targets, targets_missed
-from llmsim.plan.axes import read_axes
-from llmsim.plan.compare import Comparison, Effort, compare
-from llmsim.plan.contenders import Contender, contenders
-from llmsim.plan.points import Base
-from llmsim.plan.precision import read_precision, rule_of
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.compare import Comparison, Effort, compare
+from llmsim.planning.contenders import Contender, contenders
+from llmsim.planning.points import Base
+from llmsim.planning.precision import read_precision, rule_of
+from llmsim.planning.workers import open_workers
 from llmsim.report.compare import compare_text
 from llmsim.report.compare_files import compare_files, compare_json
 from llmsim.report.sweep import failures

@@ -14,12 +14,12 @@ from llmsim.cli.sweep import Where
 from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.plan.axes import read_axes
-from llmsim.plan.limit.answer import RESOLUTION, find_limit
-from llmsim.plan.limit.dial import single_axis
-from llmsim.plan.points import Base
-from llmsim.plan.precision import read_precision
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.limit.answer import RESOLUTION, find_limit
+from llmsim.planning.limit.dial import single_axis
+from llmsim.planning.points import Base
+from llmsim.planning.precision import read_precision
+from llmsim.planning.workers import open_workers
 from llmsim.report.limit import limit_files, limit_json, limit_text
 from llmsim.report.limit_page import limit_html
 from llmsim.report.whole_files import as_json, prepare, text, write_all

@@ -10,12 +10,12 @@ from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.plan.grid import Grid, Wanted
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Base
-from llmsim.plan.store import FILE, open_store
-from llmsim.plan.sweep import manifest
-from llmsim.plan.workers import open_workers
+from llmsim.planning.grid import Grid, Wanted
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Base
+from llmsim.planning.store import FILE, open_store
+from llmsim.planning.sweep import manifest
+from llmsim.planning.workers import open_workers
 from llmsim.report.sweep import failures, notes, sweep_json, sweep_table
 from llmsim.report.sweep_files import sweep_files
 from llmsim.report.whole_files import as_json, prepare, write_all

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.measure.saturation import Saturation
-from llmsim.plan.compare import Compared, Comparison
-from llmsim.plan.differences import Difference
-from llmsim.plan.replicate import HEADLINES, Estimate
+from llmsim.planning.compare import Compared, Comparison
+from llmsim.planning.differences import Difference
+from llmsim.planning.replicate import HEADLINES, Estimate
 from llmsim.report.format import MISSING, dollars, figures, percent
 from llmsim.report.verdict import METRICS
 

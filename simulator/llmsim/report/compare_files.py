@@ -7,7 +7,7 @@ from typing import Any
 
 import llmsim
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
-from llmsim.plan.compare import Compared, Comparison
+from llmsim.planning.compare import Compared, Comparison
 from llmsim.report.compare import notes, reading, verdicts
 from llmsim.report.compare_page import compare_html
 from llmsim.report.sweep import point_columns

@@ -12,9 +12,9 @@ from llmsim.measure.batches import LEVEL
 from llmsim.measure.quantiles import LEVELS
 from llmsim.measure.slo import REQUEST_METRICS
 from llmsim.measure.student import Interval
-from llmsim.plan.compare import Compared, Comparison
-from llmsim.plan.differences import Difference
-from llmsim.plan.replicate import HEADLINES
+from llmsim.planning.compare import Compared, Comparison
+from llmsim.planning.differences import Difference
+from llmsim.planning.replicate import HEADLINES
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
 from llmsim.report.compare import headline, notes, reading, verdicts, worst

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.files.scenario_text import resolved_yaml
-from llmsim.plan.limit.answer import Limit
-from llmsim.plan.limit.dial import Dial
-from llmsim.plan.limit.probe import Probe, Tail
+from llmsim.planning.limit.answer import Limit
+from llmsim.planning.limit.dial import Dial
+from llmsim.planning.limit.probe import Probe, Tail
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
 from llmsim.report.whole_files import Fill, as_json, text

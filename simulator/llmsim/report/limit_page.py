@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmsim.plan.axes import Axis
-from llmsim.plan.limit.answer import Limit
+from llmsim.planning.axes import Axis
+from llmsim.planning.limit.answer import Limit
 from llmsim.report import pages
 from llmsim.report.facts import Fact
 from llmsim.report.limit import facts_of, notes, verdict

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml
-from llmsim.plan.fleet_answer import FleetAnswer, Priced
-from llmsim.plan.pareto import FRONTS, measure, on_front
+from llmsim.planning.fleet_answer import FleetAnswer, Priced
+from llmsim.planning.pareto import FRONTS, measure, on_front
 from llmsim.report.format import dollars, percent
 from llmsim.report.plan_words import (
     KINDS,

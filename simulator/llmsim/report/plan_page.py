@@ -10,9 +10,9 @@ import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.measure.student import mean_interval
-from llmsim.plan.fleet_answer import FleetAnswer, Priced
-from llmsim.plan.fleet_trial import is_met
-from llmsim.plan.pareto import measure
+from llmsim.planning.fleet_answer import FleetAnswer, Priced
+from llmsim.planning.fleet_trial import is_met
+from llmsim.planning.pareto import measure
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
 from llmsim.report.facts import Fact
@@ -38,8 +38,8 @@ WORST: tuple[Saturation, ...] = ("overloaded", "backlogged", "stable")
 BOUNDS = {
     "memory": "weights, activations and one longest request against the device's memory",
     "length": "the engine's own refusal of requests, as drawn for the simulation",
-    "latency": "the cheapest iterations there are, one request alone (llmsim.plan.bounds.latency)",
-    "work": "device time at the best of batching against time, in any stretch of the run (llmsim.plan.bounds.work)",
+    "latency": "the cheapest iterations there are, one request alone (llmsim.planning.bounds.latency)",
+    "work": "device time at the best of batching against time, in any stretch of the run (llmsim.planning.bounds.work)",
     "cost": "prices of on-demand fleets, branch and bound",
     "fewer": "an assumption: a fleet that fails clearly is not rescued by fewer replicas",
 }

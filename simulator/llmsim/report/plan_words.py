@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmsim.measure.slo import has_targets
-from llmsim.plan.fleet_answer import FleetAnswer, Priced, Pruned
-from llmsim.plan.fleet_trial import MOST_REPLICATIONS
+from llmsim.planning.fleet_answer import FleetAnswer, Priced, Pruned
+from llmsim.planning.fleet_trial import MOST_REPLICATIONS
 from llmsim.report.format import dollars, percent
 from llmsim.report.verdict import Check, verdict
 

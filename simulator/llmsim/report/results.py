@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.compare import Comparison
-from llmsim.plan.fleet_answer import FleetAnswer
-from llmsim.plan.grid import Grid
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.sweep import by_setting
+from llmsim.planning.compare import Comparison
+from llmsim.planning.fleet_answer import FleetAnswer
+from llmsim.planning.grid import Grid
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.sweep import by_setting
 from llmsim.report.compare import verdicts
 from llmsim.report.compare_files import compare_files
 from llmsim.report.plan import fleet_files, fleet_json

@@ -10,10 +10,10 @@ import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.measure.slo import REQUEST_METRICS, has_targets, targets_missed
-from llmsim.plan.axes import Axis
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.replicate import estimate
-from llmsim.plan.sweep import Swept, by_setting
+from llmsim.planning.axes import Axis
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.replicate import estimate
+from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
 from llmsim.report.facts import Fact

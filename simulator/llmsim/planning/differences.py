@@ -7,7 +7,7 @@ from typing import Any
 
 from llmsim.measure.batches import LEVEL
 from llmsim.measure.student import Interval, paired_difference, paired_ratio
-from llmsim.plan.replicate import HEADLINES, LATENCIES, Replications
+from llmsim.planning.replicate import HEADLINES, LATENCIES, Replications
 
 NEED_STABILITY = (*LATENCIES, "slo_attainment", "request_goodput")
 """Metrics that depend on how long an overloaded run goes on: none of them is compared then."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Thread
 
 from llmsim.errors import UserError
-from llmsim.plan.outcome import Outcome, play
-from llmsim.plan.points import Point
+from llmsim.planning.outcome import Outcome, play
+from llmsim.planning.points import Point
 from llmsim.plugins import load_plugin_file
 
 Run = Callable[[Sequence[Point]], Iterator[tuple[int, Outcome]]]
@@ -40,7 +40,7 @@ def open_workers(on: str = "pool", workers: int | None = None, plugins: Sequence
         UserError: No such place, or it does not answer.
     """
     if on == "ray" or on.startswith("ray://"):
-        from llmsim.plan.on_ray import open_ray  # noqa: PLC0415  an extra, imported where it is used
+        from llmsim.planning.on_ray import open_ray  # noqa: PLC0415  an extra, imported where it is used
 
         with open_ray(None if on == "ray" else on, workers, plugins) as run:
             yield run
@@ -57,6 +57,11 @@ def open_workers(on: str = "pool", workers: int | None = None, plugins: Sequence
         yield pool.run
     finally:
         pool.close()
+
+
+def width_of(on: str, workers: int | None) -> int:
+    """Points that run side by side, for searches that can make use of several. Pure query."""
+    return workers or (1 if on == "here" else available_cpus())
 
 
 def available_cpus() -> int:

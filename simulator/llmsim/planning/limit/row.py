@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import floor
 
-from llmsim.plan.limit.bench import Bench
-from llmsim.plan.limit.probe import Probe
-from llmsim.plan.limit.round_loads import index_below, rounded, series, steps_upto
+from llmsim.planning.limit.bench import Bench
+from llmsim.planning.limit.probe import Probe
+from llmsim.planning.limit.round_loads import index_below, rounded, series, steps_upto
 
 UPWARD = 8
 """Of the series 1, 2, 5, 10, …: so far above the scenario's own load, about 500 times, nothing is tried."""

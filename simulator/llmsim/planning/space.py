@@ -10,8 +10,8 @@ from typing import Any
 
 from llmsim.errors import Problem, ScenarioError, UserError
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.axes import Axis
-from llmsim.plan.points import Base, Setting, settings_of
+from llmsim.planning.axes import Axis
+from llmsim.planning.points import Base, Setting, settings_of
 from llmsim.sim.build import PoolPlan
 from llmsim.spec.serving import Pool
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import inf
 
 from llmsim.errors import UserError
-from llmsim.plan.fleet_answer import Objective, Priced
-from llmsim.plan.fleet_trial import Trial
-from llmsim.plan.space import Candidate
+from llmsim.planning.fleet_answer import Objective, Priced
+from llmsim.planning.fleet_trial import Trial
+from llmsim.planning.space import Candidate
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Point, Setting
-from llmsim.plan.precision import StoppingRule
-from llmsim.plan.replicate import Replications, replications
-from llmsim.plan.store import Store
-from llmsim.plan.workers import Run
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Point, Setting
+from llmsim.planning.precision import StoppingRule
+from llmsim.planning.replicate import Replications, replications
+from llmsim.planning.store import Store
+from llmsim.planning.workers import Run
 
 Progress = Callable[[int, int], None]
 """Called with points finished and points in all."""

@@ -10,8 +10,8 @@ from typing import Any
 from llmsim.errors import Problem, ScenarioError, UserError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.plan.axes import Axis
-from llmsim.plan.points import Base, Setting, settings_of, with_seed
+from llmsim.planning.axes import Axis
+from llmsim.planning.points import Base, Setting, settings_of, with_seed
 from llmsim.spec.arrivals import ClosedArrivals
 
 HINT = "give another scenario, or --vary engine.scheduler=orca,vllm"

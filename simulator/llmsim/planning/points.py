@@ -12,7 +12,7 @@ from llmsim.errors import Problem, ScenarioError, UserError
 from llmsim.files.changes import Change
 from llmsim.files.scenario_file import LoadedScenario, load_scenario
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.plan.axes import Axis, change
+from llmsim.planning.axes import Axis, change
 from llmsim.spec.bench import BenchFlags
 
 MAX_POINTS = 100_000

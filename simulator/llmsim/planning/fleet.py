@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from math import inf
 
 from llmsim.errors import UserError
-from llmsim.plan.bounds import Bounds, Offered, draw_offered, find_bounds
-from llmsim.plan.climb import Climb
-from llmsim.plan.fleet_answer import FleetAnswer, Priced, Pruned, amount, in_words, preference
-from llmsim.plan.fleet_costs import Costs, Sized
-from llmsim.plan.fleet_trial import Rules, Trial
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Point, Setting
-from llmsim.plan.space import Candidate, Space
-from llmsim.plan.workers import Run
+from llmsim.planning.bounds import Bounds, Offered, draw_offered, find_bounds
+from llmsim.planning.climb import Climb
+from llmsim.planning.fleet_answer import FleetAnswer, Priced, Pruned, amount, in_words, preference
+from llmsim.planning.fleet_costs import Costs, Sized
+from llmsim.planning.fleet_trial import Rules, Trial
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Point, Setting
+from llmsim.planning.space import Candidate, Space
+from llmsim.planning.workers import Run
 
 
 @dataclass

@@ -7,8 +7,8 @@ from dataclasses import astuple
 import numpy as np
 
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.bounds import draw_offered
-from llmsim.plan.points import with_seed
+from llmsim.planning.bounds import draw_offered
+from llmsim.planning.points import with_seed
 
 CERTAIN_ROUTERS = ("round_robin", "least_requests", "least_tokens", "central_queue")
 """Routers that draw no random numbers."""

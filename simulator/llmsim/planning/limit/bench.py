@@ -9,13 +9,13 @@ from typing import Any
 from llmsim.errors import UserError
 from llmsim.files.changes import Change
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.limit.dial import Dial
-from llmsim.plan.limit.probe import Probe, judge
-from llmsim.plan.limit.run_length import RunLength, lone
-from llmsim.plan.limit.search import Look
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Base, Point, Setting, points
-from llmsim.plan.workers import Run
+from llmsim.planning.limit.dial import Dial
+from llmsim.planning.limit.probe import Probe, judge
+from llmsim.planning.limit.run_length import RunLength, lone
+from llmsim.planning.limit.search import Look
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Base, Point, Setting, points
+from llmsim.planning.workers import Run
 
 Progress = Callable[[int, int], None]
 """Called with runs finished and runs begun so far."""

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llmsim.plan.bounds.iterations import Iterations
-from llmsim.plan.bounds.latency import prompt_attention_s, read_floor_s
-from llmsim.plan.bounds.offered import Offered
+from llmsim.planning.bounds.iterations import Iterations
+from llmsim.planning.bounds.latency import prompt_attention_s, read_floor_s
+from llmsim.planning.bounds.offered import Offered
 from llmsim.spec.attention import Span
 
 Floats = npt.NDArray[np.float64]

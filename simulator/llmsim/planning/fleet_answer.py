@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from llmsim.plan.fleet_trial import Rules, Trial
-from llmsim.plan.space import Space
+from llmsim.planning.fleet_trial import Rules, Trial
+from llmsim.planning.space import Space
 
 Objective = Literal["usd_per_hour", "accelerators"]
 
@@ -36,7 +36,7 @@ class Pruned:
     Attributes:
         kind: ``invalid``, ``memory``, ``length``, ``latency``, ``work``, ``cost`` or ``fewer``.
         replicas: (least, most) of those meant.
-        excess: As in :class:`~llmsim.plan.bounds.Bounds`.
+        excess: As in :class:`~llmsim.planning.bounds.Bounds`.
     """
 
     candidate: int

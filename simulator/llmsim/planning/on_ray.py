@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmsim.errors import UserError
-from llmsim.plan.outcome import Outcome, play
-from llmsim.plan.points import Point
-from llmsim.plan.workers import AHEAD, Run
+from llmsim.planning.outcome import Outcome, play
+from llmsim.planning.points import Point
+from llmsim.planning.workers import AHEAD, Run
 from llmsim.plugins import run_plugin
 
 PATIENCE_S = 5.0

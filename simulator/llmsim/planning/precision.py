@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 
 from llmsim.errors import UserError
-from llmsim.plan.replicate import Estimate, Replications
+from llmsim.planning.replicate import Estimate, Replications
 
 LEAST, MOST = 5, 30
 """Replications before the first look and at most: fewer know their own spread too badly to stop by it."""

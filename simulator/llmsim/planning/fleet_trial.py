@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from llmsim.measure.slo import targets_missed
 from llmsim.measure.student import mean_interval
-from llmsim.plan.outcome import Outcome
+from llmsim.planning.outcome import Outcome
 from llmsim.spec.targets import Slo
 
 MOST_REPLICATIONS = 30

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llmsim.errors import OutputError
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Point
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Point
 
 FILE = "sweep.sqlite"
 HINT = "choose another directory with --out, or remove this one"

@@ -15,15 +15,15 @@ from math import inf
 from llmsim.errors import UserError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.slo import has_targets
-from llmsim.plan.axes import Axis
-from llmsim.plan.limit.bench import Bench, Progress
-from llmsim.plan.limit.dial import Dial, dial_of, dial_over
-from llmsim.plan.limit.probe import Probe
-from llmsim.plan.limit.row import row_of
-from llmsim.plan.limit.run_length import RunLength
-from llmsim.plan.limit.search import first_failure
-from llmsim.plan.points import Base
-from llmsim.plan.workers import Run
+from llmsim.planning.axes import Axis
+from llmsim.planning.limit.bench import Bench, Progress
+from llmsim.planning.limit.dial import Dial, dial_of, dial_over
+from llmsim.planning.limit.probe import Probe
+from llmsim.planning.limit.row import row_of
+from llmsim.planning.limit.run_length import RunLength
+from llmsim.planning.limit.search import first_failure
+from llmsim.planning.points import Base
+from llmsim.planning.workers import Run
 
 RESOLUTION = 0.02
 REPLICATIONS = 3

@@ -14,11 +14,11 @@ from llmsim.engine.request import Request
 from llmsim.errors import DoesNotFitError, UserError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import StepLog
-from llmsim.plan.bounds.iterations import Iterations, Limits
-from llmsim.plan.bounds.latency import LatencyFloors, latency_floors
-from llmsim.plan.bounds.offered import Offered
-from llmsim.plan.bounds.queueing import servers_for
-from llmsim.plan.bounds.work import replicas_needed
+from llmsim.planning.bounds.iterations import Iterations, Limits
+from llmsim.planning.bounds.latency import LatencyFloors, latency_floors
+from llmsim.planning.bounds.offered import Offered
+from llmsim.planning.bounds.queueing import servers_for
+from llmsim.planning.bounds.work import replicas_needed
 from llmsim.sim.build import PoolPlan, refuse_what_can_never_run
 
 Bools = npt.NDArray[np.bool_]
@@ -58,7 +58,7 @@ def find_bounds(loaded: LoadedScenario, offered: Offered | None, most_replicas: 
 
     Args:
         loaded: The candidate.
-        offered: What :func:`~llmsim.plan.bounds.offered.draw_offered` draws of it.
+        offered: What :func:`~llmsim.planning.bounds.offered.draw_offered` draws of it.
         most_replicas: Where a guess ends.
 
     Raises:

@@ -8,13 +8,13 @@ from typing import Any
 
 from llmsim.errors import UserError
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.axes import Axis, read_axes
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Base, Setting, points, settings_of
-from llmsim.plan.precision import StoppingRule, rule_of
-from llmsim.plan.store import Store
-from llmsim.plan.sweep import Progress, run_points, run_until_precise
-from llmsim.plan.workers import Run
+from llmsim.planning.axes import Axis, read_axes
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Base, Setting, points, settings_of
+from llmsim.planning.precision import StoppingRule, rule_of
+from llmsim.planning.store import Store
+from llmsim.planning.sweep import Progress, run_points, run_until_precise
+from llmsim.planning.workers import Run
 from llmsim.spec.sweep import Sweep
 
 
@@ -78,7 +78,7 @@ class Grid:
         return cls(loaded, axes, settings_of(base, axes, section.points), replications, rule)
 
     def run(self, run: Run, store: Store | None = None, progress: Progress | None = None) -> list[Outcome]:
-        """Its outcomes, in grid order; see :func:`~llmsim.plan.sweep.run_points`."""
+        """Its outcomes, in grid order; see :func:`~llmsim.planning.sweep.run_points`."""
         seed = self.loaded.scenario.simulation.seed
         if self.rule:
             outcomes, _ = run_until_precise(self.settings, seed, self.rule, run, store, progress)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmsim.measure.batches import LEVEL
-from llmsim.plan.contenders import Contender, pairing_warnings
-from llmsim.plan.differences import Difference, differences
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Point
-from llmsim.plan.precision import StoppingRule
-from llmsim.plan.rates import RatePoint, curves
-from llmsim.plan.replicate import Replications, replications
-from llmsim.plan.sweep import Progress, run_points
-from llmsim.plan.workers import Run
+from llmsim.planning.contenders import Contender, pairing_warnings
+from llmsim.planning.differences import Difference, differences
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Point
+from llmsim.planning.precision import StoppingRule
+from llmsim.planning.rates import RatePoint, curves
+from llmsim.planning.replicate import Replications, replications
+from llmsim.planning.sweep import Progress, run_points
+from llmsim.planning.workers import Run
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def compare(
     Args:
         contenders: At least two.
         effort: How much to run.
-        run: Of :func:`~llmsim.plan.workers.open_workers`.
+        run: Of :func:`~llmsim.planning.workers.open_workers`.
         progress: Called with runs finished and runs in all, as far as that is known.
     """
     rounds = _Rounds(run, progress)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.contenders import Contender
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Point
+from llmsim.planning.contenders import Contender
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Point
 from llmsim.spec.arrivals import BurstArrivals, ClosedArrivals, ProfileArrivals, TraceArrivals
 from llmsim.workload.stream import open_stream
 

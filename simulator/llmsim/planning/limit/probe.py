@@ -14,9 +14,9 @@ from llmsim.measure.quantiles import LEVELS
 from llmsim.measure.saturation import TOO_SHORT
 from llmsim.measure.slo import REQUEST_METRICS, costs_too_much, has_targets, targets_missed
 from llmsim.measure.student import mean_interval
-from llmsim.plan.limit.search import Look
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Setting
+from llmsim.planning.limit.search import Look
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Setting
 from llmsim.spec.targets import Slo, Targets
 
 Z = 1.959964

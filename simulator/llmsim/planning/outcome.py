@@ -10,7 +10,7 @@ import llmsim
 from llmsim.errors import LlmsimError, UserError
 from llmsim.measure.quantiles import curves
 from llmsim.measure.summary import summarise
-from llmsim.plan.points import Point
+from llmsim.planning.points import Point
 from llmsim.sim.run import simulate
 
 

@@ -11,7 +11,7 @@ from llmsim.errors import Problem, ScenarioError, UserError
 from llmsim.files.changes import Change, place_of
 from llmsim.files.known_keys import value_at
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.plan.axes import Axis
+from llmsim.planning.axes import Axis
 from llmsim.spec.arrivals import (
     BurstArrivals,
     ClosedArrivals,

@@ -9,8 +9,8 @@ from typing import Any
 
 from llmsim.measure.pareto import Better, pareto_front
 from llmsim.measure.slo import has_targets
-from llmsim.plan.fleet_trial import score
-from llmsim.plan.outcome import Outcome
+from llmsim.planning.fleet_trial import score
+from llmsim.planning.outcome import Outcome
 from llmsim.spec.targets import Slo
 
 
