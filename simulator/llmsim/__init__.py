@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmsim.api import Result, load, run
     from llmsim.engine.batch import Batch
+    from llmsim.engine.ordered_queue import OrderedQueue
     from llmsim.engine.plan import StepPlan, Wait
+    from llmsim.engine.predictor import Predictor
     from llmsim.engine.scheduler import Scheduler
-    from llmsim.plugins import COST_MODELS, KV_CACHES, ROUTERS, SCHEDULERS
+    from llmsim.plugins import COST_MODELS, KV_CACHES, PREDICTORS, ROUTERS, SCHEDULERS
 
     __version__: str
 
 __all__ = [
     "COST_MODELS",
     "KV_CACHES",
+    "PREDICTORS",
     "ROUTERS",
     "SCHEDULERS",
     "Batch",
+    "OrderedQueue",
+    "Predictor",
     "Result",
     "Scheduler",
     "StepPlan",
@@ -34,10 +39,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
+    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "PREDICTORS", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
     **dict.fromkeys(("Result", "load", "run"), "llmsim.api"),
     **dict.fromkeys(("StepPlan", "Wait"), "llmsim.engine.plan"),
     "Batch": "llmsim.engine.batch",
+    "OrderedQueue": "llmsim.engine.ordered_queue",
+    "Predictor": "llmsim.engine.predictor",
     "Scheduler": "llmsim.engine.scheduler",
 }
 

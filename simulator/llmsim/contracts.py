@@ -11,16 +11,20 @@ The rules are those the built-in policies are held to. A failure names the rule 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from llmsim.engine.batch import Batch
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.paged import Paged
 from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.predictor import Predictor
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
@@ -61,6 +65,19 @@ def require_same(left: Sequence[tuple[Any, ...]], right: Sequence[tuple[Any, ...
         same = a[:4] == b[:4] and np.allclose(a[4:], b[4:], rtol=RELATIVE, atol=0, equal_nan=True)
         if not same:
             raise AssertionError(f"{rule}: request {a[0]} differs: {a} and {b}")
+
+
+def informed(
+    scheduler: type[Scheduler], knows: Knowledge, options: Strict | None = None
+) -> Callable[[Limits, KVCache], Scheduler]:
+    """A maker of ``scheduler`` with ``options`` that is told ``knows``: what a contract tries, where that matters."""
+
+    def make(limits: Limits, kv: KVCache) -> Scheduler:
+        made = scheduler(limits, kv, options)
+        made.knows = knows
+        return made
+
+    return staticmethod(make)
 
 
 class SchedulerContract:
@@ -151,12 +168,29 @@ class SchedulerContract:
                 req.output_tokens = 20 + req.output_tokens % 100
             for a, b in zip(short, long, strict=True):
                 b.output_tokens = a.output_tokens + 50
-            engines = [self._play(r, 40_000, kv_cache=kv_cache, fast_forward=False) for r in (short, long)]
             if _is_oracle(type(self).scheduler, kv_cache):
                 continue
+            told = partial(_told_of, short, type(self).scheduler)
+            engines = [
+                self._play(r, 40_000, kv_cache=kv_cache, fast_forward=False, scheduler=told)
+                for r in (short, long)
+            ]
             before_s = min(r.finish_s for r in short)
             rows = [_rows_before(record, before_s) for record in engines]
             assert np.array_equal(rows[0], rows[1]), "L7: a decision changed with an output still to come"
+
+    def test_lengths_are_never_read(self) -> None:
+        """L7: a scheduler that is handed wrong lengths decides as before: it goes by its predictor's word alone."""
+        maker = type(self).scheduler
+        made = maker(Limits(), Paged(4096, 16, 512))
+        if made.is_oracle:
+            return
+        modules = {cls.__module__ for cls in type(made).__mro__ if issubclass(cls, Scheduler)}
+        for tokens, stages in self.settings:
+            honest = self._play(poisson_requests(10), tokens, stages)
+            poisoned = self._play(_poisoned(poisson_requests(10), modules), tokens, stages)
+            rule = "L7: the scheduler read a length it cannot know (output_tokens or stop_at)"
+            require_same(outcome(honest), outcome(poisoned), rule)
 
     def _watched(self, watch: Callable[[Scheduler, Batch, StepPlan | Wait | None], None]) -> Any:
         """A maker of the scheduler under test whose every plan is shown to ``watch``."""
@@ -183,6 +217,44 @@ def _idle_with_work(scheduler: Scheduler, batch: Batch, answer: StepPlan | Wait 
         raise AssertionError(
             f"L6: {len(scheduler.waiting)} requests wait, nothing runs, and there is no plan"
         )
+
+
+class _Told(Predictor):
+    """Says what another predictor said of other requests with the same ids."""
+
+    def __init__(self, said: dict[int, int]) -> None:
+        super().__init__(max(said.values()))
+        self._said = said
+
+    def first(self, req: Request) -> int:
+        return self._said[req.id]
+
+
+def _told_of(
+    requests: Sequence[Request], maker: Callable[[Limits, KVCache], Scheduler], limits: Limits, kv: KVCache
+) -> Scheduler:
+    """A scheduler whose predictor was asked about ``requests`` before, whatever it is asked about now."""
+    made = maker(limits, kv)
+    said = {req.id: made.knows.predictor.first(req) for req in requests}
+    made.knows = replace(made.knows, predictor=_Told(said))
+    return made
+
+
+def _poisoned(requests: Sequence[Request], modules: set[str]) -> list[Request]:
+    """``requests`` again; code of ``modules`` that asks for an output length gets a wrong one."""
+
+    def poisoned(name: str) -> property:
+        true = getattr(Request, name)
+
+        def read(req: Request) -> int:
+            asks = sys._getframe(1).f_globals["__name__"]
+            return 1 + req.id * 7919 % 997 if asks in modules else int(true.__get__(req))
+
+        return property(read, true.__set__)
+
+    names = ("output_tokens", "stop_at")
+    poisonous = type("PoisonedRequest", (Request,), {name: poisoned(name) for name in names})
+    return [poisonous(r.id, r.arrival_s, r.input_tokens, r.output_tokens, r.class_name) for r in requests]
 
 
 def _is_oracle(scheduler: Any, kv_cache: Any) -> bool:

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmsim.engine.batch import Batch
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache, NoOptions
+from llmsim.engine.ordered_queue import WaitingQueue
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.request import Request
 from llmsim.spec.base import Strict
@@ -33,19 +35,23 @@ class Scheduler(ABC):
     Attributes:
         waiting: Requests not admitted yet; the scheduler alone takes them out.
         kv: The replica's KV pool, shared by its micro-batches.
+        knows: What it is told beside the requests: a predictor's word on their outputs, and their targets.
         is_oracle: Whether decisions read the true output length.
+        has_own_order: Whether its queue is another than first come, first served.
         waits: Whether it may leave work waiting although it could run (a declared pause).
     """
 
     Options: type[Strict] = NoOptions
     is_oracle = False
+    has_own_order = False
     waits = False
 
     def __init__(self, limits: Limits, kv: KVCache, options: Strict | None = None) -> None:
         self.limits = limits
         self.kv = kv
         self.options = options if options is not None else self.Options()
-        self.waiting: deque[Request] = deque()
+        self.waiting: WaitingQueue = deque()
+        self.knows = Knowledge()
         self._held_back = False
 
     @abstractmethod
@@ -58,6 +64,9 @@ class Scheduler(ABC):
         for req in done:
             batch.remove(req)
         return done
+
+    def joined(self, batch: Batch, req: Request) -> None:  # noqa: B027  # most need not know
+        """``req``'s prompt is computed and a token out; it decodes in ``batch`` from now on, unless it is done."""
 
     def submit(self, req: Request) -> None:
         """``req`` has arrived."""
