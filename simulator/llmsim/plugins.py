@@ -24,6 +24,9 @@ SCHEDULERS: Registry[Any] = Registry(
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
         "sjf": "llmsim.engine.schedulers.sjf:ShortestJobFirst",
         "srpt": "llmsim.engine.schedulers.srpt:ShortestRemaining",
+        "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
+        "slo_drop": "llmsim.engine.schedulers.slo_drop:SloDrop",
+        "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
     },
     group="llmsim.schedulers",
 )

@@ -15,11 +15,15 @@ from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
+from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
+from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
 from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.spec.targets import Targets
 
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
@@ -75,6 +79,39 @@ class TestShortestRemainingThatErrs(SchedulerContract):
 
 class TestShortestRemainingOfTrail(SchedulerContract):
     scheduler = informed(ShortestRemaining, IN_BUCKETS, ShortestRemainingOptions(preempt_until=0.5))
+
+
+PROMISES = Knowledge(
+    Oracle(900),
+    {"chat": Targets(ttft_ms=1500, e2el_ms=6000), "code": Targets(ttft_ms=400), "batch": Targets()}.get,
+)
+
+
+class TestEarliestDeadline(SchedulerContract):
+    scheduler = informed(EarliestDeadline, PROMISES)
+
+
+class TestEarliestDeadlineOfTheLastToken(SchedulerContract):
+    scheduler = informed(EarliestDeadline, PROMISES, DeadlineOptions(deadline="e2el", preempt=False))
+
+
+class TestSloDrop(SchedulerContract):
+    scheduler = informed(SloDrop, PROMISES)
+
+
+class TestSloDropByDeadline(SchedulerContract):
+    scheduler = informed(SloDrop, PROMISES, DropOptions(deadline="e2el", order="deadline", preempt=True))
+
+
+class TestSkipJoinQueues(SchedulerContract):
+    scheduler = SkipJoinQueues
+
+
+class TestSkipJoinQueuesThatRecompute(SchedulerContract):
+    scheduler = partial(
+        SkipJoinQueues,
+        options=QueueOptions(keep_kv=False, skip_join=False, starve_limit_s=0.5, quantum_ms=20.0),
+    )
 
 
 class Cheating(ShortestJobFirst):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
+from math import inf
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.batch import Batch
@@ -140,6 +141,9 @@ class Engine:
         count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
         run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
+        if count > 1 and plan.until_s < inf:
+            run.cut(run.iterations_until(plan.until_s))
+            count = run.iterations
         if count > 1 and incoming and self.scheduler.arrival_matters():
             heard = self.iterations_until_heard(run, incoming[0][0])
             if heard < count:

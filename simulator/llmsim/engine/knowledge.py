@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from llmsim.engine.predictor import Predictor
 from llmsim.engine.predictors.certain import Nothing
+from llmsim.engine.profile import Profile
 from llmsim.spec.targets import Targets
 
 NO_TARGETS = Targets()
@@ -23,7 +24,9 @@ class Knowledge:
     Attributes:
         predictor: Says how long outputs will be.
         targets_of: The latency targets of a request class.
+        profile: How long a request takes that has the server to itself.
     """
 
     predictor: Predictor = field(default_factory=lambda: Nothing(1 << 30))
     targets_of: Callable[[str], Targets] = _promises_nothing
+    profile: Profile = field(default_factory=Profile)

@@ -49,6 +49,8 @@ class Predictor(ABC):
     """
 
     Options: type[Strict] = NoOptions
+    is_informed = True
+    """Whether what it says differs from one request to another."""
 
     def __init__(self, longest: int, seed: int = 0, options: Strict | None = None) -> None:
         self.longest = longest

@@ -17,6 +17,7 @@ from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.errors import DoesNotFitError, Problem, ScenarioError
@@ -128,7 +129,8 @@ class PoolPlan:
         predictor_class = plugins.PREDICTORS.get(self.spec.predictor.kind)
         options = options_of(predictor_class, self.spec.predictor)
         predictor = predictor_class(self.max_model_len, loaded.scenario.simulation.seed, options)
-        return Knowledge(predictor, cache(loaded.scenario.slo.of_class))
+        profile = Profile(self.stages, self.spec.max_num_batched_tokens)
+        return Knowledge(predictor, cache(loaded.scenario.slo.of_class), profile)
 
     def _usd_per_hour(self) -> float | None:
         """On-demand price of all devices of one replica; of a pool's whole instances, its part."""

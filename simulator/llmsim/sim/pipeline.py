@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from simpy.events import Event
@@ -149,6 +150,8 @@ class PipelinedReplica(Replica):
             elif plan is not None:
                 seconds = [self.engine.price(stage, batch, plan, 1)[0] for stage in self.engine.stages]
                 self._send(batch, plan, self.clock.now, seconds, batch.iteration + plan.stable_for)
+        if self.engine.scheduler.dropped:
+            self._tell_dropped()
         return min(pauses, key=lambda pause: pause.until_s, default=None)
 
     def _send(
@@ -183,7 +186,7 @@ class PipelinedReplica(Replica):
 
     def _certain_rounds(self) -> int:
         """Iterations that every micro-batch in flight will do without a decision. Pure query."""
-        if any(one.start_s <= self._woken_s for one in self._passes):
+        if any(one.start_s <= self._woken_s or one.plan.until_s < inf for one in self._passes):
             return 1
         rounds = min(LOOK_AHEAD, *(self.engine.horizon(one.batch, one.plan) for one in self._passes))
         rounds = min(rounds, *(one.stable_until - one.batch.iteration for one in self._passes))

@@ -9,6 +9,8 @@ from llmsim.engine.request import Request
 class Nothing(Predictor):
     """Says of every request that it may be as long as ``max_model_len`` allows: all a real server knows."""
 
+    is_informed = False
+
     def first(self, req: Request) -> int:
         """See :class:`Predictor`."""
         return self.longest

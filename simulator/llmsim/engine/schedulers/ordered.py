@@ -76,6 +76,9 @@ class Ordered(Scheduler):
         """Tokens generated at which the rank of ``req`` changes, other than by falling; None is never. Pure query."""
         return None
 
+    def stopped(self, batch: Batch, req: Request) -> None:  # most need not know
+        """``req`` has lost its place, and waits."""
+
     # --- the plan -------------------------------------------------------------------------------
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
@@ -208,6 +211,7 @@ class Ordered(Scheduler):
         else:
             batch.preempt(last)
         self.waiting.appendleft(last)
+        self.stopped(batch, last)
         return True
 
     def _make_room(self, batch: Batch, lane: Lane, req: Request) -> bool:
@@ -230,6 +234,7 @@ class Ordered(Scheduler):
         batch.preempt(last)
         self._held_back = not batch.running
         self.waiting.appendleft(last)
+        self.stopped(batch, last)
 
     def reclaim(self, req: Request) -> None:
         """Take the KV of the parked ``req``: it is thrown away, and computed anew when ``req`` runs again."""
