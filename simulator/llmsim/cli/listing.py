@@ -18,6 +18,7 @@ from llmsim.registry import Registry, nearest
 
 POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
+    "predictors": plugins.PREDICTORS,
     "kv_caches": plugins.KV_CACHES,
     "routers": plugins.ROUTERS,
     "exports": plugins.EXPORTS,
