@@ -8,6 +8,7 @@ from llmsim.contracts import KVCacheContract, SchedulerContract
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.static import Static, StaticOptions
@@ -47,6 +48,14 @@ class TestPaged(KVCacheContract):
 
 class TestToken(KVCacheContract):
     kv_cache = Token
+
+
+class TestPrefixCached(KVCacheContract):
+    kv_cache = PrefixCached
+
+
+class TestPrefixCachedToken(KVCacheContract):
+    kv_cache = PrefixCachedToken
 
 
 class TestContiguousMax(KVCacheContract):
