@@ -53,6 +53,16 @@ KV_CACHES: Registry[Any] = Registry(
     group="llmsim.kv_caches",
 )
 
+PREFIX_CACHES: Registry[Any] = Registry(
+    "KV cache with prefix caching",
+    {
+        "paged": "llmsim.engine.kv.prefix:PrefixCached",
+        "token": "llmsim.engine.kv.prefix:PrefixCachedToken",
+    },
+    group="llmsim.prefix_caches",
+)
+"""KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
+
 ROUTERS: Registry[Any] = Registry(
     "router",
     {

@@ -11,6 +11,7 @@ from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
@@ -142,6 +143,14 @@ class TestPaged(KVCacheContract):
 
 class TestToken(KVCacheContract):
     kv_cache = Token
+
+
+class TestPrefixCached(KVCacheContract):
+    kv_cache = PrefixCached
+
+
+class TestPrefixCachedToken(KVCacheContract):
+    kv_cache = PrefixCachedToken
 
 
 class TestContiguousMax(KVCacheContract):

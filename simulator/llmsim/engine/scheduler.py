@@ -127,6 +127,14 @@ class Scheduler(ABC):
         self.waiting.appendleft(req)
         return req
 
+    def needs_less_later(self, req: Request, found: int, count: int) -> bool:
+        """Whether ``req``, for whose next ``count`` tokens there was no room, may have it without a completion.
+
+        What a prefix cache has of it takes room like new blocks. Where decoding takes those, the same budget ends at
+        an earlier token of the prompt: less room is asked for, and the plan holds for one iteration only.
+        """
+        return found > req.computed and self.kv.free_blocks * self.kv.block_size >= count
+
     def may_admit(self) -> bool:
         """Whether requests wait and may come in. Pure query.
 

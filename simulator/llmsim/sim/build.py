@@ -168,7 +168,8 @@ class PoolPlan:
             raise DoesNotFitError(problems, hint=error.hint) from None
 
     def _kv_cache(self) -> KVCache:
-        kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
+        kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
+        kv_class = kinds.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,

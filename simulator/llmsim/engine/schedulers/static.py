@@ -63,7 +63,7 @@ class Static(Scheduler):
         chunks: list[tuple[Request, int]] = []
         while self.waiting and len(chunks) < size:
             req = self.waiting[0]
-            if not batch.admit(req, self.limits.max_model_len):
+            if not batch.admit(req, self.limits.max_model_len, self.kv.find(req)):
                 break
             self.waiting.popleft()
             chunks.append((req, req.prefill_target - req.computed))
