@@ -19,6 +19,7 @@ SCHEDULERS: Registry[Any] = Registry(
     "scheduler",
     {
         "static": "llmsim.engine.schedulers.static:Static",
+        "dynamic": "llmsim.engine.schedulers.dynamic:Dynamic",
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",

@@ -9,6 +9,7 @@ from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
@@ -38,6 +39,14 @@ class TestStatic(SchedulerContract):
 
 class TestStaticThatWaits(SchedulerContract):
     scheduler = partial(Static, options=StaticOptions(batch_size=4, batch_timeout_s=0.2, early_return=True))
+    kv_caches = EVERY_CACHE
+
+
+class TestDynamic(SchedulerContract):
+    scheduler = partial(
+        Dynamic,
+        options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
+    )
     kv_caches = EVERY_CACHE
 
 

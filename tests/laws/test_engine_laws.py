@@ -17,6 +17,7 @@ from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
@@ -65,6 +66,8 @@ SCHEDULERS = (
     Orca,
     Static,
     partial(Static, options=StaticOptions(batch_size=3, batch_timeout_s=0.3, early_return=True)),
+    partial(Dynamic, options=DynamicOptions(preferred_batch_size=[2, 5], max_queue_delay_s=0.3)),
+    partial(Dynamic, options=DynamicOptions(max_queue_delay_s=0.1, latency_target_s=0.5)),
 )
 CACHES = (Paged, Token, ContiguousMax, Buddy, partial(Buddy, options=BuddyOptions(reserve="oracle")))
 
