@@ -23,6 +23,9 @@ SCHEDULERS: Registry[Any] = Registry(
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
+        "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
+        "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
+        "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
     },
     group="llmsim.schedulers",
 )

@@ -11,7 +11,10 @@ from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.sarathi import Sarathi
+from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
@@ -47,6 +50,29 @@ class TestDynamic(SchedulerContract):
         Dynamic,
         options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
     )
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMWithoutEviction(SchedulerContract):
+    scheduler = TensorRTLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
+    scheduler = partial(
+        TensorRTLLM,
+        options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestSarathi(SchedulerContract):
+    scheduler = Sarathi
+    kv_caches = EVERY_CACHE
+
+
+class TestSplitFuse(SchedulerContract):
+    scheduler = SplitFuse
     kv_caches = EVERY_CACHE
 
 
