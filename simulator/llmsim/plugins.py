@@ -19,6 +19,7 @@ SCHEDULERS: Registry[Any] = Registry(
     "scheduler",
     {
         "static": "llmsim.engine.schedulers.static:Static",
+        "dynamic": "llmsim.engine.schedulers.dynamic:Dynamic",
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
@@ -27,6 +28,9 @@ SCHEDULERS: Registry[Any] = Registry(
         "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
         "slo_drop": "llmsim.engine.schedulers.slo_drop:SloDrop",
         "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
+        "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
+        "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
+        "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
     },
     group="llmsim.schedulers",
 )

@@ -16,13 +16,17 @@ from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.sarathi import Sarathi
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
+from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.spec.targets import Targets
 
@@ -135,6 +139,37 @@ def test_the_contract_finds_out_who_reads_lengths(cheat):
 
     with pytest.raises(AssertionError, match="L7"):
         contract.test_lengths_are_never_read()
+
+
+class TestDynamic(SchedulerContract):
+    scheduler = partial(
+        Dynamic,
+        options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMWithoutEviction(SchedulerContract):
+    scheduler = TensorRTLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
+    scheduler = partial(
+        TensorRTLLM,
+        options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestSarathi(SchedulerContract):
+    scheduler = Sarathi
+    kv_caches = EVERY_CACHE
+
+
+class TestSplitFuse(SchedulerContract):
+    scheduler = SplitFuse
+    kv_caches = EVERY_CACHE
 
 
 class TestPaged(KVCacheContract):

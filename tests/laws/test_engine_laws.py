@@ -18,8 +18,12 @@ from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.sarathi import Sarathi, SarathiOptions
+from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
@@ -66,6 +70,12 @@ SCHEDULERS = (
     Orca,
     Static,
     partial(Static, options=StaticOptions(batch_size=3, batch_timeout_s=0.3, early_return=True)),
+    partial(Dynamic, options=DynamicOptions(preferred_batch_size=[2, 5], max_queue_delay_s=0.3)),
+    partial(Dynamic, options=DynamicOptions(max_queue_delay_s=0.1, latency_target_s=0.5)),
+    TensorRTLLM,
+    partial(TensorRTLLM, options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization")),
+    partial(Sarathi, options=SarathiOptions(chunk_size=24)),
+    SplitFuse,
 )
 CACHES = (
     Paged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterable
@@ -55,11 +56,18 @@ def _rows(kind: str) -> list[dict[str, str]]:
 
 
 def _policy(name: str, registry: Registry[Any]) -> dict[str, str]:
-    """A plug-in: what its docstring's first line says of it, and the module it comes from."""
+    """A plug-in: what its docstring's first line says of it, and the source it names, or else its module."""
     try:
         cls = registry.get(name)
     except CatalogError as error:
         return {"name": name, "options": "", "meaning": str(error), "source": "cannot be loaded"}
     options: Iterable[str] = getattr(getattr(cls, "Options", None), "model_fields", {})
-    meaning = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
-    return {"name": name, "options": ", ".join(options), "meaning": meaning, "source": cls.__module__}
+    text = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
+    meaning = text.partition("\n")[0]
+    source = " ".join(text.partition("\nSource: ")[2].partition("\n\n")[0].split())
+    return {
+        "name": name,
+        "options": ", ".join(options),
+        "meaning": meaning,
+        "source": source or cls.__module__,
+    }

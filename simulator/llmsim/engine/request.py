@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import nan
 from typing import Literal, NamedTuple
 
+from llmsim.spec.attention import FOREVER
+
 Status = Literal["waiting", "running", "completed", "rejected", "dropped", "lost", "unfinished"]
 
 
@@ -35,6 +37,7 @@ class Request:
         input_tokens: Prompt length.
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
+        max_tokens: Most output tokens that its user asked for; no limit but the model's by default.
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
         class_name: Its SLO class.
@@ -93,6 +96,7 @@ class Request:
         "last_token_s",
         "left_s",
         "lost_tokens",
+        "max_tokens",
         "model",
         "moves",
         "output_tokens",
@@ -121,6 +125,7 @@ class Request:
         ) = 0
         self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
+        self.max_tokens = FOREVER
         self.model = self.session_id = ""
         self.hash_ids: tuple[int, ...] = ()
         self.hash_tokens = 512

@@ -118,6 +118,10 @@ class Scheduler(ABC):
         """Whether ``max_num_seqs`` allows one more sequence. Pure query."""
         return self.kv.num_sequences < self.limits.max_num_seqs
 
+    def longest(self, req: Request) -> int:
+        """Tokens that ``req`` may come to have, prompt and output: all a server knows when it starts. Pure query."""
+        return min(self.limits.max_model_len, req.input_tokens + req.max_tokens)
+
     def preempt_newest(self, batch: Batch) -> Request:
         """Throw out the sequence admitted last, back to the head of the queue."""
         req = batch.newest()

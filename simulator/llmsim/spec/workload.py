@@ -47,6 +47,12 @@ class Workload(Strict):
         "a count, or a share below 1; the last token of a prompt is always computed",
         json_schema_extra={"unit": "tokens or share"},
     )  # fmt: skip
+    max_tokens: PositiveInt | None = Field(
+        None,
+        description="limit that users set on their outputs (OpenAI's `max_tokens`): longer ones are cut, and engines "
+        "that reserve KV for the longest output reserve this; null is what max_model_len leaves",
+        json_schema_extra={"unit": "tokens"},
+    )
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
