@@ -33,7 +33,8 @@ class Case:
             "name": "small",
             "model": "llama-3.1-8b",
             "fleet": fleet,
-            "engine": {"max_num_seqs": 16, "max_num_batched_tokens": 256, "num_kv_tokens": 8000} | self.engine,
+            "engine": {"max_num_seqs": 16, "max_num_batched_tokens": 256, "num_kv_tokens": 8000}
+            | self.engine,
             "workload": {
                 "arrival": {"kind": "poisson", "request_rate": 5},
                 "input_tokens": {"kind": "uniform", "min": 20, "max": 400},
@@ -53,16 +54,22 @@ CASES = {
     "whole prompts stall answers": Case(
         f"{RATE}=1:20:1", {"itl_ms": 24}, engine={"scheduler": "vllm", "max_num_batched_tokens": 1024}
     ),
-    # A higher rate fills batches sooner. Of Poisson arrivals the first of a batch waits 1.5 s for the others at 2 req/s,
-    # 0.5 s at 10 req/s.
+    # A higher rate fills batches sooner: the first of a batch waits 1.5 s for the others at 2 req/s, 0.7 s at 10 req/s.
     "a batch that waits to be full": Case(f"{RATE}=0.5:15:0.5", {"ttft_ms": 1400}, engine=WAITING),
     "a batch that waits, nearly in time": Case(f"{RATE}=0.5:15:0.5", {"ttft_ms": 1570}, engine=WAITING),
     # With even gaps and four seats, batches grow up to 12 req/s and then fill before their time is up.
     "even gaps": Case(
         f"{RATE}=0.5:18:0.5",
         {"e2el_ms": 500, "percentile": 0.95},
-        engine={"scheduler": {"kind": "static", "batch_size": 4, "batch_timeout_s": 0.25}, "max_model_len": 500},
-        workload={"arrival": {"kind": "constant", "request_rate": 5}, "input_tokens": 200, "output_tokens": 20},
+        engine={
+            "scheduler": {"kind": "static", "batch_size": 4, "batch_timeout_s": 0.25},
+            "max_model_len": 500,
+        },
+        workload={
+            "arrival": {"kind": "constant", "request_rate": 5},
+            "input_tokens": 200,
+            "output_tokens": 20,
+        },
     ),
     "users in a closed loop": Case(
         "workload.arrival.max_concurrency=2:48:2",

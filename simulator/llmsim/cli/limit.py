@@ -20,7 +20,7 @@ from llmsim.plan.limit.dial import single_axis
 from llmsim.plan.points import Base
 from llmsim.plan.precision import read_precision
 from llmsim.plan.workers import open_workers
-from llmsim.report.limit import limit_files, limit_json, limit_text
+from llmsim.report.limit import SCENARIO, limit_files, limit_json, limit_text
 from llmsim.report.whole_files import as_json, prepare, write_all
 from llmsim.spec.plan import Plan
 
@@ -69,7 +69,10 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
                 replications=asked.replications or section.replications,
                 progress=bar,
             )
-        write_all({directory / name: fill for name, fill in limit_files(limit).items()})
+        files = limit_files(limit)
+        write_all({directory / name: fill for name, fill in files.items()})
+        if SCENARIO not in files:  # nor one of an earlier question
+            (directory / SCENARIO).unlink(missing_ok=True)
     if where.json:
         print(as_json(limit_json(limit)), end="")
     elif not where.quiet:

@@ -18,6 +18,8 @@ from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
 from llmsim.report.whole_files import Fill, as_json, text
 
+SCENARIO = "limit.yaml"
+"""The scenario at the limit, ready to run."""
 SHOWN = 20
 """Loads in the table: those nearest to the limit, where more were tried."""
 FIELDS = (
@@ -81,7 +83,7 @@ def limit_files(limit: Limit) -> dict[str, Fill]:
     """What the directory holds: the answer, and the scenario at the limit, ready to run."""
     files = {"limit.json": text(as_json(limit_json(limit)))}
     if limit.at is not None and limit.at.setting.loaded is not None:
-        files["limit.yaml"] = text(resolved_yaml(limit.at.setting.loaded.scenario))
+        files[SCENARIO] = text(resolved_yaml(limit.at.setting.loaded.scenario))
     return files
 
 
@@ -106,7 +108,9 @@ def verdict(limit: Limit) -> str:
     """The answer in a sentence. Pure."""
     dial, at, beyond = limit.dial, limit.at, limit.beyond
     if at is None and beyond is not None:
-        return f"zero: already {amount(dial, beyond.load)} is too much. {_why(beyond)}."
+        if limit.lone is not None and limit.lone.missed:
+            return f"zero: even requests that come one at a time miss their targets. {_why(limit.lone)}."
+        return f"zero: {amount(dial, beyond.load)} is too much already. {_why(beyond)}."
     assert at is not None
     own = ""
     if limit.margin is not None:
@@ -128,12 +132,7 @@ def amount(dial: Dial, load: float) -> str:
 
 def _facts(limit: Limit) -> Iterator[tuple[str, str]]:
     at, beyond = limit.at, limit.beyond
-    if limit.lone is not None and at is None:
-        yield (
-            "Alone",
-            f"one request at a time: {_why(limit.lone) if limit.lone.missed else 'all targets are met'}",
-        )
-    if at is not None and beyond is not None:
+    if beyond is not None:
         yield "Beyond", f"at {amount(limit.dial, beyond.load)}: {_why(beyond)}"
     if at is not None:
         yield "Attainment", _attainment(at)
@@ -176,7 +175,7 @@ def _at_limit(at: Probe) -> Iterator[tuple[str, str]]:
 def _why(probe: Probe) -> str:
     """What is missed, and by which targets. Pure."""
     own = [_tail(tail) for tail in probe.tails if _binds(tail)]
-    return "; ".join([*probe.missed, *own])
+    return "; ".join([*own, *probe.missed])
 
 
 def _binds(tail: Tail) -> bool:
@@ -189,7 +188,9 @@ def _tail(tail: Tail) -> str:
     """``TTFT: 97% within 500 ms, P99 612 ms``."""
     name = METRICS[tail.metric] + (f" of class {tail.class_name}" if tail.class_name else "")
     share = "" if tail.share is None else f"{percent(tail.share)} within "
-    over = "" if tail.tail_ms is None else f", {level(tail)} {milliseconds(tail.tail_ms)}"
+    times = 0.0 if tail.tail_ms is None else tail.tail_ms / tail.limit_ms
+    far = f" is {figures(times)} times that" if times >= 1.1 else f" is {100 * (times - 1):.0f}% more"
+    over = f", {level(tail)} {milliseconds(tail.tail_ms)}{far if times > 1 else ''}" if times else ""
     return f"{name}: {share}{milliseconds(tail.limit_ms)}{over}"
 
 
