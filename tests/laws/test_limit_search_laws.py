@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsim.plan.limit.search import Look, first_failure
+from llmsim.planning.limit.search import Look, first_failure
 
 
 class Loads:

@@ -15,9 +15,9 @@ from llmsim.files.catalog import accelerator, model
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.slo import targets_missed
 from llmsim.measure.summary import summarise
-from llmsim.plan.bounds import Bounds, draw_offered, find_bounds
-from llmsim.plan.bounds.iterations import Iterations, Limits
-from llmsim.plan.bounds.work import prices
+from llmsim.planning.bounds import Bounds, draw_offered, find_bounds
+from llmsim.planning.bounds.iterations import Iterations, Limits
+from llmsim.planning.bounds.work import prices
 from llmsim.sim.run import simulate
 from llmsim.spec.scenario import Scenario
 
@@ -88,6 +88,8 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
         "num_requests": draw(st.integers(1, 40)),
         "cached_input_tokens": draw(st.sampled_from([0, 0, 0.5])),
     }
+    if arrival["kind"] != "closed":
+        workload["max_concurrency"] = draw(st.sampled_from([None, None, 3]))
     pool = {
         "accelerator": "h100-sxm",
         "replicas": draw(st.integers(1, 4)),
@@ -194,7 +196,8 @@ def test_the_latency_floor_is_exact_for_a_request_alone():
 
     assert "latency" == slow.kind
     assert "100.0% of the requests miss TPOT even alone" in slow.reason
-    assert Bounds(devices=1) == fine
+    assert pytest.approx(10.0 / 9.9) == slow.excess
+    assert Bounds() == fine
 
 
 def test_a_target_for_some_lets_the_dearest_go():

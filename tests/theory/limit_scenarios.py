@@ -54,7 +54,8 @@ CASES = {
     "whole prompts stall answers": Case(
         f"{RATE}=1:20:1", {"itl_ms": 24}, engine={"scheduler": "vllm", "max_num_batched_tokens": 1024}
     ),
-    # A higher rate fills batches sooner: the first of a batch waits 1.5 s for the others at 2 req/s, 0.7 s at 10 req/s.
+    # A higher rate fills batches sooner. Of Poisson arrivals the first of a batch waits 1.5 s at 2 req/s,
+    # 0.5 s at 10 req/s.
     "a batch that waits to be full": Case(f"{RATE}=0.5:15:0.5", {"ttft_ms": 1400}, engine=WAITING),
     "a batch that waits, nearly in time": Case(f"{RATE}=0.5:15:0.5", {"ttft_ms": 1570}, engine=WAITING),
     # With even gaps and four seats, batches grow up to 12 req/s and then fill before their time is up.

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from limit_scenarios import CASES
 
-from llmsim.plan.axes import read_axes
-from llmsim.plan.limit.answer import find_limit
-from llmsim.plan.outcome import play
-from llmsim.plan.points import Base, Point, Setting
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.limit.answer import find_limit
+from llmsim.planning.outcome import play
+from llmsim.planning.points import Base, Point, Setting
+from llmsim.planning.workers import open_workers
 
 REPLICATIONS = 2
 NOT_MONOTONE = {"a batch that waits to be full", "a batch that waits, nearly in time", "even gaps"}

@@ -6,6 +6,7 @@ from math import log
 from typing import Any
 
 import numpy as np
+import report_runs as runs
 
 from llmsim.report.facts import Fact
 from llmsim.report.pages import (
@@ -28,6 +29,7 @@ from llmsim.report.pages import (
     SweepPoint,
     TradeOff,
 )
+from llmsim.report.plots import over_time
 
 SLOWNESS = {"vllm": 1.0, "chunked_prefill": 0.8, "orca": 1.6, "static": 3.0}
 LEVELS = tuple(np.round(np.concatenate((np.arange(0.01, 0.99, 0.02), [0.99, 0.995, 0.999])), 4).tolist())
@@ -217,6 +219,13 @@ def make_candidates() -> list[Candidate]:
     return found
 
 
+def make_over_time() -> dict[str, Any]:
+    """A run of a fleet that lost an instance."""
+    record = runs.make_changing(runs.make_requests(500))
+    summary = runs.summary_of(record, runs.make_loaded(spot=runs.SPOT))
+    return over_time(summary, record, record.table)
+
+
 def make_plan(**changes: Any) -> PlanPage:
     """A fleet for a chatbot."""
     candidates = make_candidates()
@@ -247,6 +256,7 @@ def make_plan(**changes: Any) -> PlanPage:
             make_curve("p99_ttft_ms", {winner.name: 16.0}),
         ),
         "limits": {"slo_attainment": 0.9},
+        "over_time": make_over_time(),
         "scenarios": (Setting(winner.name, "name: chatbot\nfleet: [{accelerator: h100-sxm}]\n"),),
     }  # fmt: skip
     return PlanPage(**(fields | changes))

@@ -15,7 +15,7 @@ import llmsim
 from llmsim.cli.app import app
 from llmsim.errors import ScenarioError
 from llmsim.files.scenario_file import load_scenario
-from llmsim.plan.points import Base
+from llmsim.planning.points import Base
 from llmsim.spec.bench import BenchFlags
 
 OWN = "workload={arrival: {kind: poisson, request_rate: 4}, input_tokens: 100, output_tokens: 20, num_requests: 50}"

@@ -75,7 +75,12 @@ def test_the_report_has_verdict_table_and_how_to_read_it(compare):
 def test_what_the_directory_holds_reruns(compare):
     compare("small.yaml", *VARY, *QUICK, "--out", "here", "--no-curves")
     names = {path.name for path in Path("here").iterdir()}
-    assert {"summary.json", "0-scheduler-orca.yaml", "1-scheduler-chunked_prefill.yaml"} < names
+    assert {
+        "summary.json",
+        "report.html",
+        "0-scheduler-orca.yaml",
+        "1-scheduler-chunked_prefill.yaml",
+    } < names
     (path,) = Path("here").glob("runs.*")
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     assert sorted(table["seed"]) == [0, 0, 1, 1, 2, 2]

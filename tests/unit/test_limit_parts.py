@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from llmsim.errors import ScenarioError, UserError
-from llmsim.plan.axes import read_axes
-from llmsim.plan.limit.dial import dial_of, dial_over, single_axis
-from llmsim.plan.limit.probe import judge
-from llmsim.plan.limit.round_loads import index_below, series, steps_upto
-from llmsim.plan.limit.run_length import LEAST_REQUESTS, MOST_REQUESTS, ROUNDS, RunLength, lone
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.points import Base, Setting
+from llmsim.planning.axes import read_axes
+from llmsim.planning.limit.dial import dial_of, dial_over, single_axis
+from llmsim.planning.limit.probe import judge
+from llmsim.planning.limit.round_loads import index_below, series, steps_upto
+from llmsim.planning.limit.run_length import LEAST_REQUESTS, MOST_REQUESTS, ROUNDS, RunLength, lone
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Base, Setting
 from llmsim.spec.targets import Slo
 
 RATE = "workload.arrival.request_rate"

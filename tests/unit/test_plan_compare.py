@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from llmsim.errors import ScenarioError, UserError
-from llmsim.plan.axes import read_axes
-from llmsim.plan.compare import Effort, compare
-from llmsim.plan.contenders import Contender, contenders, pairing_warnings
-from llmsim.plan.differences import differences
-from llmsim.plan.points import Base
-from llmsim.plan.precision import StoppingRule
-from llmsim.plan.rates import at_rate, has_rate, mean_rate
-from llmsim.plan.replicate import LATENCIES, replications
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.compare import Effort, compare
+from llmsim.planning.contenders import Contender, contenders, pairing_warnings
+from llmsim.planning.differences import differences
+from llmsim.planning.points import Base
+from llmsim.planning.precision import StoppingRule
+from llmsim.planning.rates import at_rate, has_rate, mean_rate
+from llmsim.planning.replicate import LATENCIES, replications
+from llmsim.planning.workers import open_workers
 from llmsim.report.compare import verdicts
 from llmsim.workload.stream import open_stream
 

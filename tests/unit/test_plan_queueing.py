@@ -7,8 +7,8 @@ from math import exp
 import pytest
 
 from llmsim.errors import InvariantError
-from llmsim.plan.bounds.offered import may_miss
-from llmsim.plan.bounds.queueing import erlang_c, late_share, servers_for
+from llmsim.planning.bounds.offered import may_miss
+from llmsim.planning.bounds.queueing import erlang_c, late_share, servers_for
 
 
 def test_erlang_c_of_one_server_is_its_load():

@@ -28,6 +28,7 @@ from llmsim.report.pages import (
     plan_page,
     sweep_page,
 )
+from llmsim.report.pages.words import relative_in_words
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -62,7 +63,8 @@ def test_verdict_then_sources_then_table_then_plots(make: Callable[[], str]) -> 
 def test_each_plot_has_a_frame_a_caption_and_its_numbers(make: Callable[[], str]) -> None:
     """As many frames as plots, under the ids that the script looks for, each id once."""
     page = make()
-    ids = [plot["id"] for plot in data_of(page)["plots"]]
+    data = data_of(page)
+    ids = [plot["id"] for plot in data["plots"] + data.get("times", [])]
 
     assert ids
     assert sorted(ids) == sorted(re.findall(r'id="plot-([\w-]+)"', page))
@@ -168,7 +170,8 @@ def test_heat_map_puts_every_point_in_its_cell() -> None:
             assert None is slice_["values"][0][cell]
             assert point.problem == slice_["problems"][str(cell)]
         else:
-            assert point.estimates["p99_ttft_ms"].value == pytest.approx(slice_["values"][0][cell], rel=1e-4)
+            seconds = slice_["values"][0][cell]
+            assert point.estimates["p99_ttft_ms"].value == pytest.approx(1000 * seconds, rel=1e-4)
             assert (point.saturation == "overloaded") == (cell in slice_["saturated"])
 
 
@@ -181,12 +184,79 @@ def test_curves_hold_every_point_of_a_sweep() -> None:
 
     for point in data.points:
         group = groups[f"max num batched tokens {point.settings[made.BATCH.key]:,}"]
-        line = group[f"scheduler {point.settings[made.SCHEDULER.key]}"]
+        line = group[point.settings[made.SCHEDULER.key]]
         at = plot["stops"].index(point.settings[made.RATE.key])
         estimate = point.estimates["p99_ttft_ms"]
         assert [estimate.value, estimate.low, estimate.high] == pytest.approx(
             [line[column][at] * scale for column in ("values", "low", "high")], rel=1e-4
         )
+
+
+def test_points_listed_one_by_one_may_lack_a_key() -> None:
+    """A row with a dash, and no cell."""
+    data = made.make_sweep(made.RATE, made.SCHEDULER)
+    listed = SweepPoint({made.RATE.key: 99}, data.points[0].estimates)
+    page = sweep_page(replace(data, points=(*data.points, listed)))
+    [heat] = [plot for plot in data_of(page)["plots"] if plot["kind"] == "heat"]
+
+    assert '<th scope="row">99</th><td class="word">–</td>' in page
+    assert 80 == len(heat["slices"][0]["values"][0])
+
+
+def knees_of(factor: float) -> list[dict[str, Any]]:
+    """Knees of a queue's latency, squeezed by ``factor`` towards its least value."""
+    curve = made.make_curve("mean_ttft_ms", {"one": 18.0})
+    [line] = curve.series
+    least = line.points[0].y.value
+    points = tuple(
+        replace(point, y=Estimate(least + factor * (point.y.value - least))) for point in line.points
+    )
+    data = made.make_compare(curves=(replace(curve, series=(replace(line, points=points),)),))
+    [plot] = [plot for plot in data_of(compare_page(data))["plots"] if plot["id"] == "curve-0"]
+    return plot["groups"][0]["knees"]
+
+
+def test_knee_is_marked_where_latency_turns_up_before_overload() -> None:
+    """Of 1/(1-ρ) up to ρ = 17/18, over integer rates; not of noise on a flat line."""
+    [found] = knees_of(1.0)
+
+    assert found["at"] == pytest.approx(18 * (1 - (1 - 17 / 18) ** 0.5), abs=1)
+    assert [] == knees_of(0.01)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        ((-0.1234, -0.15, -0.0981), "-12.3% [-15.0, -9.8]"),
+        ((2.0, 1.5, 2.5), "+200% [+150, +250]"),
+        ((0.0, 0.0, 0.0), "0% [0, 0]"),
+        ((-0.0001, -0.0003, -0.000004), "-0.01% [-0.03, -0.0004]"),
+    ],
+)
+def test_a_sure_difference_never_reads_as_zero(share: tuple[float, float, float], text: str) -> None:
+    """Signs as they are, and figures enough to show on which side of zero an interval ends."""
+    assert text == relative_in_words(Estimate(*share))
+
+
+def test_a_fleet_that_was_not_run_does_not_count_as_simulated() -> None:
+    """Ranked all the same."""
+    plan = made.make_plan()
+    unrun = Candidate("not run", None, {}, replications=0)
+    page = plan_page(replace(plan, candidates=(*plan.candidates, unrun)))
+
+    assert "Ranked: 60 simulated, 1 not" in page
+    assert '<th scope="row">not run</th>' in page
+
+
+def test_differences_of_one_setting_are_a_line_each() -> None:
+    """With one setting beside the baseline the metric names the row; with more it names a group of them."""
+    for slowness, group in (({"a": 1.0, "b": 2.0}, ""), ({"a": 1.0, "b": 2.0, "c": 3.0}, "TTFT mean")):
+        page = compare_page(made.make_compare(slowness))
+        rows = data_of(page)["plots"][0]["rows"]
+
+        assert len(made.COMPARED) * (len(slowness) - 1) == len(rows)
+        assert group == rows[0]["group"]
+        assert (rows[0]["group"] or rows[0]["name"]) == "TTFT mean"
 
 
 def test_failed_points_are_named_with_their_reason() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sweep_scenarios import grid, small
 
-from llmsim.plan.axes import read_axes
-from llmsim.plan.outcome import play
-from llmsim.plan.points import Base
+from llmsim.planning.axes import read_axes
+from llmsim.planning.outcome import play
+from llmsim.planning.points import Base
 from llmsim.report.sweep_page import sweep_html
 
 OVER = ("workload.arrival.request_rate=2:60:20", "engine.scheduler=orca,chunked_prefill")

@@ -96,7 +96,7 @@ def compare(
     """The same requests and seeds on several scenarios or settings, paired, with intervals."""
     from llmsim.cli.compare import Trials, run_compare
     from llmsim.cli.sweep import Where
-    from llmsim.plan.points import Base
+    from llmsim.planning.points import Base
 
     load_plugins(plugin)
     bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ()), bench) for path in scenarios]
@@ -138,13 +138,17 @@ def sweep(
     plugin: Plugins = None,
 ) -> None:
     """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
-    from llmsim.cli.sweep import Grid, Where, run_sweep
-    from llmsim.plan.points import Base
+    from llmsim.cli.sweep import Where, run_sweep
+    from llmsim.planning.grid import Wanted
+    from llmsim.planning.points import Base
+    from llmsim.planning.precision import read_precision
 
     load_plugins(plugin)
     base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications, precision), where))
+    share = None if precision is None else read_precision(precision)
+    wanted = Wanted(over or (), vary or (), replications, share)
+    raise typer.Exit(run_sweep(base, wanted, where))
 
 
 @takes_bench_flags
@@ -214,9 +218,11 @@ def plan(
         }
     if wrong:
         raise typer.BadParameter(f"{' and '.join(sorted(wrong))}: not for --find {find}")
-    from llmsim.cli.plan import Question, find_fleet, find_pareto
+    from llmsim.cli.plan import find_fleet, find_pareto
     from llmsim.cli.sweep import Where
-    from llmsim.plan.points import Base
+    from llmsim.planning.points import Base
+    from llmsim.planning.precision import read_precision
+    from llmsim.planning.question import Question
 
     load_plugins(plugin)
     base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
@@ -226,7 +232,8 @@ def plan(
 
         asked = Range(tuple(over or ()), resolution, replications)
         raise typer.Exit(find_and_tell(base, asked, where, check=check))
-    question = Question(tuple(vary or ()), max_replicas, replications, precision)
+    share = None if precision is None else read_precision(precision)
+    question = Question(tuple(vary or ()), max_replicas, replications, share)
     if find == "pareto":
         raise typer.Exit(find_pareto(base, question, where))
     raise typer.Exit(find_fleet(base, question, where, check=check))

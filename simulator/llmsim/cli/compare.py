@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.sweep import Where
 from llmsim.errors import OutputError, UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.slo import has_targets, targets_missed
-from llmsim.plan.axes import read_axes
-from llmsim.plan.compare import Comparison, Effort, compare
-from llmsim.plan.contenders import Contender, contenders
-from llmsim.plan.points import Base
-from llmsim.plan.precision import read_precision, rule_of
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.compare import Comparison, Effort, compare
+from llmsim.planning.contenders import Contender, contenders
+from llmsim.planning.points import Base
+from llmsim.planning.precision import read_precision, rule_of
+from llmsim.planning.workers import open_workers
 from llmsim.report.compare import compare_text
 from llmsim.report.compare_files import compare_files, compare_json
 from llmsim.report.sweep import failures
@@ -101,7 +101,7 @@ def _print(comparison: Comparison, where: Where) -> None:
     if where.json:
         print(as_json(compare_json(comparison)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 140).print(compare_text(comparison))
+        show(compare_text(comparison), 140)
     for sentence in failures(comparison.outcomes):
         print(sentence, file=sys.stderr)
 

@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmsim.cli.console import Console
+from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.run import nothing_left_on_error
 from llmsim.cli.sweep import Where
 from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.plan.axes import read_axes
-from llmsim.plan.limit.answer import RESOLUTION, find_limit
-from llmsim.plan.limit.dial import single_axis
-from llmsim.plan.points import Base
-from llmsim.plan.precision import read_precision
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import read_axes
+from llmsim.planning.limit.answer import RESOLUTION, find_limit
+from llmsim.planning.limit.dial import single_axis
+from llmsim.planning.points import Base
+from llmsim.planning.precision import read_precision
+from llmsim.planning.workers import open_workers
 from llmsim.report.limit import SCENARIO, limit_files, limit_json, limit_text
-from llmsim.report.whole_files import as_json, prepare, write_all
+from llmsim.report.limit_page import limit_html
+from llmsim.report.whole_files import as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan
 
 FINE, BELOW = 0, 1
@@ -69,14 +70,14 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
                 replications=asked.replications or section.replications,
                 progress=bar,
             )
-        files = limit_files(limit)
+        files = limit_files(limit) | {"report.html": text(limit_html(limit))}
         write_all({directory / name: fill for name, fill in files.items()})
         if SCENARIO not in files:  # nor one of an earlier question
             (directory / SCENARIO).unlink(missing_ok=True)
     if where.json:
         print(as_json(limit_json(limit)), end="")
     elif not where.quiet:
-        Console(width=None if sys.stdout.isatty() else 120).print(limit_text(limit))
+        show(limit_text(limit))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return BELOW if check and not limit.holds else FINE

@@ -66,7 +66,7 @@ class LoadedScenario:
 
 
 def load_scenario(
-    path: Path | str,
+    source: Path | str | LoadedScenario,
     sets: Sequence[str] = (),
     *,
     seed: int | None = None,
@@ -74,10 +74,10 @@ def load_scenario(
     bench: BenchFlags | None = None,
     changes: Sequence[Change] = (),
 ) -> LoadedScenario:
-    """The scenario in the file ``path``, checked against the schema and the catalogue.
+    """The scenario in a file, or a loaded one changed, checked against the schema and the catalogue.
 
     Args:
-        path: A YAML file, or the name of a shipped scenario.
+        source: A YAML file, the name of a shipped scenario, or a scenario that was loaded before.
         sets: Changes, each ``path.to.key=value`` with the value in YAML.
         seed: Replaces ``simulation.seed``.
         goodput: Targets as ``ttft:200``, in milliseconds; merged into ``slo``.
@@ -87,9 +87,13 @@ def load_scenario(
     Raises:
         ScenarioError: With every problem found in file and changes.
     """
-    path = _scenario_path(expanded(path))
-    base_dir = path.parent.resolve()
-    document = _document(path)
+    if isinstance(source, LoadedScenario):
+        path, base_dir = source.path, source.base_dir
+        document = Document(str(path), source.scenario.model_dump(mode="json"))
+    else:
+        path = _scenario_path(expanded(source))
+        base_dir = path.parent.resolve()
+        document = _document(path)
     for change in read_changes(sets, goodput, seed, document.problems):
         apply(change, document)
     if bench:

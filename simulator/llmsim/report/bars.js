@@ -17,7 +17,7 @@ class Bars extends Chart {
     this.pace = this.isNarrow ? 38 : 22;
     let y = this.margin.top;
     this.places = rows.map(({ group }, i) => {
-      if (group !== rows[i - 1]?.group) y += 22;
+      if (group && group !== rows[i - 1]?.group) y += 22;
       y += this.pace;
       return y - (this.isNarrow ? 6 : 7);
     });
@@ -55,7 +55,7 @@ class Bars extends Chart {
     const y = this.places[i];
     const inside = (at) => Math.max(left, Math.min(right, this.px(at)));
     const label = make("g", { "aria-hidden": "true" }, this.svg);
-    if (group !== this.spec.rows[i - 1]?.group) make("text", { class: "group-name", x: 0, y: y - (this.isNarrow ? 29 : 15) }, label).textContent = group;
+    if (group && group !== this.spec.rows[i - 1]?.group) make("text", { class: "group-name", x: 0, y: y - (this.isNarrow ? 29 : 15) }, label).textContent = group;
     make("text", { x: this.isNarrow ? 0 : left - 12, y: this.isNarrow ? y - 12 : y + 4, "text-anchor": this.isNarrow ? "start" : "end" }, label).textContent = this.isNarrow ? name : cut(name, 30);
     make("text", { class: `value ${tone}`, x: this.isNarrow ? right : right + 12, y: this.isNarrow ? y - 12 : y + 4, "text-anchor": this.isNarrow ? "end" : "start" }, label).textContent = `${text}${word ? ` ${word}` : ""}`;
     if (low !== null) make("path", { class: `interval ${tone}`, d: `M${inside(low).toFixed(1)} ${y - 4}v8m0 -4H${inside(high).toFixed(1)}m0 -4v8` }, this.svg);
@@ -90,11 +90,11 @@ class Bars extends Chart {
 
   readOut(index) {
     const { group, name, text, word, absolute } = this.spec.rows[index];
-    return [{ text: `${group}, ${name}: ${text}${word ? `, ${word}` : ""}; ${absolute}` }];
+    return [{ text: `${group ? `${group}, ` : ""}${name}: ${text}${word ? `, ${word}` : ""}; ${absolute}` }];
   }
 
   table() {
     const { rows } = this.spec;
-    return { head: ["Metric", "Setting", "Difference", "", "In its unit"], rows: rows.map(({ group, name, text, word, absolute }) => [group, name, text, word, absolute]) };
+    return { head: ["Metric", "Setting", "Difference", "Verdict", "In its unit"].filter((head) => rows[0].group || head !== "Setting"), rows: rows.map(({ group, name, ...row }) => [...(group ? [group, name] : [name]), row.text, row.word, row.absolute]) };
   }
 }

@@ -32,6 +32,7 @@ class Chart {
     this.keys?.remove();
     if (this.spec.series.length < 2) return;
     this.keys = html("div", "keys", "", this.head());
+    if (this.spec.seriesName) html("span", "keys-name", this.spec.seriesName, this.keys);
     this.spec.series.forEach((series, index) => {
       const button = html("button", `key s${series.color} d${series.dash ?? 0}`, series.name, this.keys);
       button.type = "button";

@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.plan.compare import Compared, Comparison
-from llmsim.plan.differences import Difference
-from llmsim.plan.replicate import HEADLINES, Estimate
+from llmsim.measure.saturation import Saturation
+from llmsim.planning.compare import Compared, Comparison
+from llmsim.planning.differences import Difference
+from llmsim.planning.replicate import HEADLINES, Estimate
 from llmsim.report.format import MISSING, dollars, figures, percent
 from llmsim.report.verdict import METRICS
 
@@ -22,6 +23,7 @@ IN_WORDS = ("mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "p99_tpot_ms", "p99_e
 """What verdicts speak of."""
 LEAST_IN_WORDS = 0.005
 """Differences under half a percent stand in the table and are left out of the verdicts."""
+WORST_FIRST: tuple[Saturation, ...] = ("overloaded", "backlogged", "stable")
 _LABELS = {
     "request_throughput": "requests/s",
     "request_goodput": "good requests/s",
@@ -39,7 +41,11 @@ _MORE_IS_BETTER = ("request_throughput", "request_goodput", "output_throughput",
 def compare_text(comparison: Comparison) -> RenderableType:
     """The report of a comparison."""
     baseline, *others = comparison.compared
-    parts: list[RenderableType] = [_headline(comparison), *map(Text, verdicts(comparison)), Text()]
+    parts: list[RenderableType] = [
+        Text(headline(comparison), style="bold"),
+        *map(Text, verdicts(comparison)),
+        Text(),
+    ]
     for first in range(0, len(others), COLUMNS_AT_ONCE):
         parts += [_table(baseline, others[first : first + COLUMNS_AT_ONCE]), Text()]
     parts += [Text(sentence, style="dim") for sentence in reading(comparison)]
@@ -47,10 +53,11 @@ def compare_text(comparison: Comparison) -> RenderableType:
     return Group(*parts)
 
 
-def _headline(comparison: Comparison) -> Text:
+def headline(comparison: Comparison) -> str:
+    """What is compared with what."""
     baseline, *others = comparison.compared
     names = ", ".join(each.contender.name for each in others)
-    return Text(f"{names} against {baseline.contender.name}", style="bold")
+    return f"{names} against {baseline.contender.name}"
 
 
 def label(field: str) -> str:
@@ -72,10 +79,8 @@ def _verdict(baseline: Compared, each: Compared) -> str:
         return "no replication of one of them ran to its end"
     said = [word for field in IN_WORDS if (word := _word(each.differences.get(field)))]
     state = _state(baseline, each)
-    if said:
-        return "; ".join([*said, *state])
-    if state:
-        return "; ".join(state)
+    if said or state:
+        return "; ".join([*state, *said])
     if len(each.found.seeds) < 2:
         return "one replication has no interval, so there is no verdict"
     return f"no difference of {100 * LEAST_IN_WORDS:g}% or more is shown"
@@ -122,7 +127,11 @@ def _table(baseline: Compared, others: Sequence[Compared]) -> Table:
     for each in others:
         shown.add_column(each.contender.name, justify="right")
         shown.add_column("difference", justify="right")
-    shown.add_row("load", _load(baseline), *(cell for each in others for cell in (_load(each), "")))
+    shown.add_row(
+        "load",
+        worst(baseline) or MISSING,
+        *(cell for each in others for cell in (worst(each) or MISSING, "")),
+    )
     for field in HEADLINES:
         if any(field in each.found.estimates for each in (baseline, *others)):
             cells = (cell for each in others for cell in (_value(each, field), _change(each, field)))
@@ -130,10 +139,10 @@ def _table(baseline: Compared, others: Sequence[Compared]) -> Table:
     return shown
 
 
-def _load(each: Compared) -> str:
-    """The worst that saturation says of its seeds."""
+def worst(each: Compared) -> Saturation | None:
+    """The worst that saturation says of its seeds; None where none ran. Pure."""
     words = {outcome.summary["saturation"] for outcome in each.outcomes if outcome.summary}
-    return next((word for word in ("overloaded", "backlogged", "stable") if word in words), MISSING)
+    return next((word for word in WORST_FIRST if word in words), None)
 
 
 def _value(each: Compared, field: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import llmsim
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
-from llmsim.plan.compare import Compared, Comparison
+from llmsim.planning.compare import Compared, Comparison
 from llmsim.report.compare import notes, reading, verdicts
+from llmsim.report.compare_page import compare_html
 from llmsim.report.sweep import point_columns
 from llmsim.report.whole_files import Fill, as_json, table, text
 
@@ -66,6 +67,7 @@ def compare_files(comparison: Comparison) -> dict[str, Fill]:
     """What a comparison's directory holds: name to content."""
     return {
         "summary.json": text(as_json(compare_json(comparison))),
+        "report.html": text(compare_html(comparison)),
         **table("runs", point_columns(comparison.outcomes)),
         **{
             f"{position}-{_file_name(each.contender.name)}.yaml": text(

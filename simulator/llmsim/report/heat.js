@@ -172,8 +172,3 @@ class Heat extends Chart {
     return { head: [`${yLabel} \\ ${xLabel}`, ...xs], rows: ys.map((name, row) => [name, ...xs.map((_, column) => cell(row * xs.length + column))]) };
   }
 }
-
-/** A text of at most so many letters. */
-function cut(text, most) {
-  return text.length > most ? `${text.slice(0, Math.max(1, most - 1))}…` : text;
-}

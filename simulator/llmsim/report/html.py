@@ -13,7 +13,7 @@ from llmsim.measure.requests import RequestTable
 from llmsim.report import facts
 from llmsim.report.assumptions import assumptions
 from llmsim.report.format import dollars, figures, milliseconds, percent
-from llmsim.report.pieces import facts_table, notes_list, scenario_text
+from llmsim.report.pieces import about_time, facts_table, figure, notes_list, scenario_text
 from llmsim.report.plots import plot_data
 from llmsim.report.shell import asset, shell
 from llmsim.report.steady import steady_facts
@@ -38,10 +38,10 @@ def page(
         verdict=_verdict(judged, summary),
         tiles=_tiles(summary, judged),
         notes=notes_list(summary["notes"]),
-        distributions="".join(_figure(spec, bool(spec["x"])) for spec in data["distributions"]),
+        distributions="".join(figure(spec, bool(spec["x"])) for spec in data["distributions"]),
         latency=_latency(summary),
-        time_about=escape(_about_time(data, summary)),
-        times="".join(_figure(spec, True) for spec in data["times"]),
+        time_about=escape(about_time(data)),
+        times="".join(figure(spec, True) for spec in data["times"]),
         use=facts_table(
             [
                 *facts.request_facts(summary, record),
@@ -59,7 +59,7 @@ def page(
         version=str(summary["version"]),
         sha256=str(summary["scenario_sha256"]),
         data=data,
-        scripts=("ticks.js", "chart.js", "plot.js", "page.js"),
+        scripts=("ticks.js", "chart.js", "plot.js", "numbers.js", "times.js", "page.js"),
     )
 
 
@@ -97,25 +97,6 @@ def _tiles(summary: Mapping[str, Any], judged: Verdict) -> str:
     }
     body = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles.items())
     return f'<dl class="tiles">{body}</dl>'
-
-
-def _figure(spec: Mapping[str, Any], has_samples: bool) -> str:
-    """A plot's frame; ``page.js`` fills it, or it says that there is nothing to draw."""
-    host = f'<div class="host{"" if has_samples else " empty"}" id="plot-{spec["id"]}">'
-    inside = "" if has_samples else f"<p>No samples: the run has no {escape(spec['of'])}.</p>"
-    return (
-        f'<figure><header><h3>{escape(spec["title"])}</h3><div class="legend"></div></header>'
-        f"{host}{inside}</div><figcaption>{escape(spec['caption'])}</figcaption></figure>"
-    )
-
-
-def _about_time(data: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    if not data["times"]:
-        return "The run took no time: there is nothing to show."
-    shaded = " The steady state is shaded." if summary["steady_state"] else ""
-    happened = " and ".join(event["name"] for event in data["time"]["events"])
-    marked = f" A triangle is an instance {happened}." if happened else ""
-    return f"Averages over equal intervals of simulated time, all replicas together.{shaded}{marked}"
 
 
 def _latency(summary: Mapping[str, Any]) -> str:

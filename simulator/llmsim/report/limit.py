@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.files.scenario_text import resolved_yaml
-from llmsim.plan.limit.answer import Limit
-from llmsim.plan.limit.dial import Dial
-from llmsim.plan.limit.probe import Probe, Tail
+from llmsim.planning.limit.answer import Limit
+from llmsim.planning.limit.dial import Dial
+from llmsim.planning.limit.probe import Probe, Tail
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
 from llmsim.report.whole_files import Fill, as_json, text
@@ -93,7 +93,7 @@ def limit_text(limit: Limit) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True, min_width=10)
     facts.add_column()
-    for label, value in _facts(limit):
+    for label, value in facts_of(limit):
         facts.add_row(Text(f"  {label}"), Text(value))
     parts: list[RenderableType] = [
         Text.assemble(("Limit", style), f"  {limit.given.scenario.name}: {verdict(limit)}"), facts, Text(),
@@ -130,7 +130,8 @@ def amount(dial: Dial, load: float) -> str:
     return f"{_number(load)}{'' if dial.unit.startswith('×') else ' '}{dial.unit}"
 
 
-def _facts(limit: Limit) -> Iterator[tuple[str, str]]:
+def facts_of(limit: Limit) -> Iterator[tuple[str, str]]:
+    """Label and value of what stands under the verdict: what binds, how sure, at what cost."""
     at, beyond = limit.at, limit.beyond
     if beyond is not None:
         yield "Beyond", f"at {amount(limit.dial, beyond.load)}: {_why(beyond)}"

@@ -4,7 +4,7 @@
  * `spec`: stops (numbers, ascending), along ("x": stops lie along x and values along y; "y": the other way round),
  * groups [{name, series, knees}] of which one is drawn, its series [{name, color, dash, shape, values, low, high,
  * saturated}] with null where there is no value, its knees [{series, at, value, text}], unit of values, stopName and stopUnit (for the read-out), xLabel, yLabel, isLog, canLog, and optionally stopsLog, most (the end of
- * the value axis), limit {value, text}, hasMarks.
+ * the value axis), limit {value, text}, hasMarks, seriesName (what the names of the lines are values of).
  */
 class Lines extends Chart {
   constructor(host, spec) {
@@ -90,16 +90,34 @@ class Lines extends Chart {
     const { left, right, top, bottom } = this.area;
     const scale = this.upright ? this.py : this.px;
     const beyond = limit.value > scale.high;
-    const at = beyond ? (this.upright ? top : right) : Math.max(scale(Math.max(limit.value, scale.low)), this.upright ? top : left);
     const text = `${limit.text}${beyond ? (this.upright ? " ↑" : " →") : ""}`;
-    if (this.upright) {
-      if (!beyond) make("line", { class: "limit", x1: left, x2: right, y1: at, y2: at }, this.svg);
-      make("text", { class: "limit-name", x: left + 6, y: at - top < 14 ? at + 14 : at - 5 }, this.svg).textContent = text;
-    } else {
-      if (!beyond) make("line", { class: "limit", x1: at, x2: at, y1: top, y2: bottom }, this.svg);
-      const fits = at + 8 + text.length * 7 < right;
-      make("text", { class: "limit-name", x: fits ? at + 6 : at - 6, y: bottom - 8, "text-anchor": fits ? "start" : "end" }, this.svg).textContent = text;
-    }
+    const at = scale(Math.max(limit.value, scale.low));
+    const ends = this.upright ? { x1: left, x2: right, y1: at, y2: at } : { x1: at, x2: at, y1: top, y2: bottom };
+    if (!beyond) make("line", { class: "limit", ...ends }, this.svg);
+    make("text", { class: "limit-name", ...this.limitPlace(at, text.length * 7, beyond) }, this.svg).textContent = text;
+  }
+
+  /** Over the plot; or at a line across it, at the end and on the side where no curve runs through the name. */
+  limitPlace(at, width, beyond) {
+    const { left, right, top } = this.area;
+    if (beyond) return { x: right, y: top - 9, "text-anchor": "end" };
+    if (!this.upright) return { x: Math.min(right, Math.max(left + 60 + width / 2, at + width / 2)), y: top - 9, "text-anchor": "end" };
+    const places = [[left + 6, at - 5], [right - width - 4, at - 5], [left + 6, at + 14], [right - width - 4, at + 14]];
+    const isFree = ([x, y]) => y - 10 > top - 8 && !this.shown().some((series) => this.crosses(series, x, x + width, y - 12, y + 4));
+    const [x, y] = places.find(isFree) ?? places[0];
+    return { x, y };
+  }
+
+  /** Whether a line runs through a box. */
+  crosses({ values }, left, right, top, bottom) {
+    const points = values.flatMap((value, i) => (value === null ? [] : [this.at(i, value)]));
+    return points.slice(1).some(([x, y], i) => {
+      const [a, b] = points[i];
+      const [from, to] = [Math.max(a, left), Math.min(x, right)];
+      if (from > to) return false;
+      const height = (at) => b + ((y - b) * (at - a)) / (x - a || 1);
+      return Math.min(height(from), height(to)) < bottom && Math.max(height(from), height(to)) > top;
+    });
   }
 
   /** A ring around the knee of each line; its name only where there is room for it. */
@@ -140,24 +158,24 @@ class Lines extends Chart {
   }
 
   readOut(index) {
-    const { stops, stopName, stopUnit, unit, knees } = this.spec;
+    const { stops, stopName, stopUnit, unit, knees, seriesName } = this.spec;
     const lines = [{ text: `${stopName} ${this.upright ? withUnit(stops[index], stopUnit) : ""}`.trim() }];
     if (!this.upright) lines[0].text = `${withUnit(stops[index], "%")} ${stopName}`;
     this.spec.series.forEach(({ name, color, values, low, high, saturated }, i) => {
       if (this.hidden.has(i) || values[index] === null) return;
       const knee = knees.some((one) => one.series === i && one.at === stops[index]);
       const more = `${saturated[index] ? ", saturated" : ""}${knee ? ", knee" : ""}`;
-      lines.push({ text: `${name}: ${withInterval(values[index], low[index], high[index], unit)}${more}`, color });
+      lines.push({ text: `${seriesName ? `${seriesName} ` : ""}${name}: ${withInterval(values[index], low[index], high[index], unit)}${more}`, color });
     });
     return lines;
   }
 
   /** The same numbers as a table. */
   table() {
-    const { stops, series, stopName, stopUnit, unit } = this.spec;
+    const { stops, series, stopName, stopUnit, unit, seriesName } = this.spec;
     const first = (stop) => (this.upright ? withUnit(stop, stopUnit) : withUnit(stop, "%"));
     const cell = ({ values, low, high, saturated }, i) => withInterval(values[i], low[i], high[i], unit) + (saturated[i] ? ", saturated" : "");
-    return { head: [stopName, ...series.map(({ name }) => name)], rows: stops.map((stop, i) => [first(stop), ...series.map((one) => cell(one, i))]) };
+    return { head: [stopName, ...series.map(({ name }) => (seriesName ? `${seriesName} ${name}` : name))], rows: stops.map((stop, i) => [first(stop), ...series.map((one) => cell(one, i))]) };
   }
 }
 

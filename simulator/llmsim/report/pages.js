@@ -2,33 +2,9 @@
 
 const KINDS = { lines: Lines, heat: Heat, bars: Bars, points: Points };
 
-/** The numbers of a plot as a table, made when somebody opens it. */
-function fillTable(details, plot) {
-  const { head, rows } = plot.table();
-  details.querySelector(".scroll")?.remove();
-  const box = html("div", "scroll tall", "", details);
-  Object.assign(box, { tabIndex: 0, ariaLabel: `${plot.spec.title}: numbers` });
-  box.setAttribute("role", "region");
-  const table = html("table", "numbers", "", box);
-  const headRow = html("tr", "", "", html("thead", "", "", table));
-  for (const text of head) html("th", "", text, headRow).scope = "col";
-  const body = html("tbody", "", "", table);
-  for (const row of rows) {
-    const line = html("tr", "", "", body);
-    row.forEach((text, i) => {
-      const cell = html(i ? "td" : "th", "", text, line);
-      if (!i) cell.scope = "row";
-    });
-  }
-}
-
 function startPlot(spec) {
-  const host = document.getElementById(`plot-${spec.id}`);
-  const plot = new KINDS[spec.kind](host, spec);
-  const details = host.parentElement.querySelector("details");
-  const fill = () => details.open && fillTable(details, plot);
-  details.addEventListener("toggle", fill);
-  plot.changed = fill;
+  const plot = new KINDS[spec.kind](document.getElementById(`plot-${spec.id}`), spec);
+  offerNumbers(plot);
 }
 
 /** Sorts the rows of a table by a column; numbers by value, cells without one at the end. */
@@ -59,5 +35,7 @@ function makeSortable(table) {
   });
 }
 
-JSON.parse(document.getElementById("data").textContent).plots.forEach(startPlot);
+const data = JSON.parse(document.getElementById("data").textContent);
+data.plots.forEach(startPlot);
+startTimes(data);
 document.querySelectorAll("table.sortable").forEach(makeSortable);

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.pareto import COST_AND_ATTAINMENT, FRONTS, Front, Measured, on_front
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.pareto import COST_AND_ATTAINMENT, FRONTS, Front, Measured, on_front
 from llmsim.report.format import dollars, figures, percent
 
 

@@ -126,6 +126,14 @@ class Plot extends Chart {
     return this.spec.series[0].y.length;
   }
 
+  /** A distribution: value by share; over time: a row for each interval. */
+  table() {
+    const { x, series, xUnit, yUnit, fromZero } = this.spec;
+    if (fromZero) return { head: ["% of requests", `at most (${xUnit})`], rows: x.map((value, i) => [withUnit(series[0].y[i], "%"), figures(value)]) };
+    const row = (_, i) => [`${figures(x[i])} to ${figures(x[i + 1])} ${xUnit}`, ...series.map(({ y }) => `${figures(y[i])}${yUnit}`)];
+    return { head: ["time", ...series.map(({ name }) => name)], rows: series[0].y.map(row) };
+  }
+
   mark(index) {
     const { left, right, top, bottom } = this.area;
     const value = this.spec.x[index];

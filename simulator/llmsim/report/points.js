@@ -84,12 +84,13 @@ class Points extends Chart {
     const isFree = (box) => box[0] > this.area.left && box[2] < this.area.width && box[1] > 0 && box[3] < this.area.bottom && taken.every((other) => box[2] < other[0] || other[2] < box[0] || box[3] < other[1] || other[3] < box[1]);
     for (const point of this.spec.points.filter(({ front }) => front)) {
       const [x, y] = this.at(point);
-      const width = point.name.length * 6.4;
+      const name = cut(point.name, Math.floor((this.area.right - this.area.left) / 14));
+      const width = name.length * 7;
       const places = [[x + 9, y - 13, "start"], [x + 9, y + 3, "start"], [x - 9 - width, y - 13, "end"], [x - 9 - width, y + 3, "end"]];
       const place = places.find(([left, top]) => isFree([left, top, left + width, top + 13]));
       if (!place) continue;
       taken.push([place[0], place[1], place[0] + width, place[1] + 13]);
-      make("text", { class: "mark-name", x: place[2] === "start" ? place[0] : place[0] + width, y: place[1] + 11, "text-anchor": place[2] }, this.svg).textContent = point.name;
+      make("text", { class: "mark-name", x: place[2] === "start" ? place[0] : place[0] + width, y: place[1] + 11, "text-anchor": place[2] }, this.svg).textContent = name;
     }
   }
 

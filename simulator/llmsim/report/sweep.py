@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.replicate import Estimate
-from llmsim.plan.sweep import Swept, by_setting
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.replicate import Estimate
+from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report.format import MISSING, dollars, figures, percent
 from llmsim.report.whole_files import Columns
 

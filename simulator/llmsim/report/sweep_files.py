@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml
-from llmsim.plan.axes import Axis
-from llmsim.plan.outcome import Outcome
+from llmsim.planning.axes import Axis
+from llmsim.planning.outcome import Outcome
 from llmsim.report.sweep import point_columns, sweep_json
 from llmsim.report.sweep_page import sweep_html
 from llmsim.report.whole_files import Fill, as_json, table, text

@@ -10,10 +10,10 @@ import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.measure.slo import REQUEST_METRICS, has_targets, targets_missed
-from llmsim.plan.axes import Axis
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.replicate import estimate
-from llmsim.plan.sweep import Swept, by_setting
+from llmsim.planning.axes import Axis
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.replicate import estimate
+from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
 from llmsim.report.facts import Fact
@@ -38,8 +38,22 @@ AS_WRITTEN = {"scenario": "as written"}
 WORST: tuple[Saturation, ...] = ("overloaded", "backlogged", "stable")
 
 
-def sweep_html(loaded: LoadedScenario, axes: Sequence[Axis], outcomes: Sequence[Outcome]) -> str:
-    """The page: what kept up and what it cost, every point, curves, a heat map and fronts."""
+def sweep_html(
+    loaded: LoadedScenario,
+    axes: Sequence[Axis],
+    outcomes: Sequence[Outcome],
+    headline: pages.Headline | None = None,
+    told: Sequence[str] = (),
+) -> str:
+    """The page: what kept up and what it cost, every point, curves, a heat map and fronts.
+
+    Args:
+        loaded: The scenario before anything is varied.
+        axes: What was varied over listed values.
+        outcomes: Every run, those of one setting one after the other.
+        headline: The verdict; how many settings meet the targets unless given.
+        told: Notes that come first.
+    """
     swept = [each if each.settings else replace(each, settings=AS_WRITTEN) for each in by_setting(outcomes)]
     slo = loaded.scenario.slo
     points = tuple(_point(each) for each in swept)
@@ -48,7 +62,7 @@ def sweep_html(loaded: LoadedScenario, axes: Sequence[Axis], outcomes: Sequence[
     keys = dict.fromkeys(key for each in swept for key in each.settings)
     return pages.sweep_page(
         pages.SweepPage(
-            head=_head(loaded, swept, outcomes),
+            head=_head(loaded, swept, outcomes, headline, told),
             axes=tuple(_axis(key, axes, swept) for key in keys),
             metrics=metrics,
             points=points,
@@ -60,16 +74,22 @@ def sweep_html(loaded: LoadedScenario, axes: Sequence[Axis], outcomes: Sequence[
     )
 
 
-def _head(loaded: LoadedScenario, swept: Sequence[Swept], outcomes: Sequence[Outcome]) -> pages.Head:
+def _head(
+    loaded: LoadedScenario,
+    swept: Sequence[Swept],
+    outcomes: Sequence[Outcome],
+    headline: pages.Headline | None,
+    told: Sequence[str],
+) -> pages.Head:
     varied = ", ".join(dict.fromkeys(key for each in swept for key in each.settings))
     seeds = sorted({outcome.seed for outcome in outcomes})
     over = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     return pages.Head(
         title=loaded.scenario.name,
         subtitle=f"{len(swept):,} settings of {varied}; {over}",
-        headline=_headline(loaded.scenario.slo, swept),
+        headline=headline or _headline(loaded.scenario.slo, swept),
         assumptions=(Fact("Varied", varied), *base_assumptions(loaded)),
-        notes=tuple(note.removeprefix("Note: ") for note in notes(outcomes)),
+        notes=(*told, *(note.removeprefix("Note: ") for note in notes(outcomes))),
         version=llmsim.__version__,
         sha256=scenario_sha256(loaded.scenario),
     )

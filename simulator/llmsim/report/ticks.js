@@ -80,7 +80,7 @@ function withUnit(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit === "ms" && Math.abs(value) >= 1e4) return `${figures(value / 1e3)} s`;
   if (unit.startsWith("$")) return `${value < 0 ? "-" : ""}$${Math.abs(value) >= 1 && Math.abs(value) < 1e5 ? Math.abs(value).toFixed(2) : figures(Math.abs(value))}${unit.slice(1)}`;
-  if (unit === "%") return `${value < 99 || value === 100 ? Number(value.toFixed(1)) : Number(value.toFixed(2))}%`;
+  if (unit === "%") return `${Number(value.toFixed(Math.abs(value) >= 1 && value < 99 ? 1 : 2))}%`;
   return unit ? `${figures(value)} ${unit}` : figures(value);
 }
 
@@ -97,4 +97,9 @@ function markPath(shape, x, y, r) {
   if (shape === 2) return `M${a} ${(y - 1.25 * r).toFixed(1)}l${1.25 * r} ${1.25 * r}l${-1.25 * r} ${1.25 * r}l${-1.25 * r} ${-1.25 * r}z`;
   if (shape === 3) return `M${a} ${(y - 1.2 * r).toFixed(1)}l${1.15 * r} ${2 * r}h${-2.3 * r}z`;
   return `M${(x - r).toFixed(1)} ${b}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
+}
+
+/** A text of at most so many letters. */
+function cut(text, most) {
+  return text.length > most ? `${text.slice(0, Math.max(1, most - 1))}…` : text;
 }

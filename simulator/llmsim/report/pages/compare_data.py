@@ -59,7 +59,8 @@ class ComparePage:
         head: Title, verdict, assumptions, notes.
         metrics: Rows of the table, in their order; those of METRICS fit.
         settings: The baseline first; at least one.
-        levels: Shares of requests, ascending in (0, 1], at which ``quantiles`` are given.
+        levels: Shares of requests, ascending, 0 to 1, at which ``quantiles`` are given:
+            :data:`llmsim.measure.quantiles.LEVELS`.
         limits_ms: Targets to mark on the CDFs: ``{"ttft_ms": 500.0}``.
         curves: Latency against rate, one :class:`Curve` per metric, one line per setting; () without.
         replications: Runs behind each estimate.

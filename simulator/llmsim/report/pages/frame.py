@@ -8,16 +8,32 @@ from typing import Any
 
 from llmsim.report.pages.parts import Estimate, Head, Headline, Metric
 from llmsim.report.pages.words import in_words, interval_in_words
-from llmsim.report.pieces import facts_table, notes_list
+from llmsim.report.pieces import about_time, facts_table, figure, notes_list
 from llmsim.report.shell import shell
 
-SCRIPTS = ("ticks.js", "chart.js", "lines.js", "heat.js", "bars.js", "points.js", "pages.js")
+SCRIPTS = (
+    "ticks.js",
+    "chart.js",
+    "lines.js",
+    "heat.js",
+    "bars.js",
+    "points.js",
+    "plot.js",
+    "numbers.js",
+    "times.js",
+    "pages.js",
+)
 TONES = {"good": "met", "bad": "missed", "plain": ""}
-SATURATED = {"overloaded": "overloaded", "backlogged": "backlogged", "stable": "", None: ""}
 Plot = Mapping[str, Any]
 
 
-def page(head: Head, table: str, plots: Sequence[tuple[str, Sequence[Plot | None]]], after: str) -> str:
+def page(
+    head: Head,
+    table: str,
+    plots: Sequence[tuple[str, Sequence[Plot | None]]],
+    after: str,
+    over_time: Mapping[str, Any] | None = None,
+) -> str:
     """A whole page: verdict, notes, assumptions, ``table``, a section for each group of plots, ``after``.
 
     Args:
@@ -25,6 +41,7 @@ def page(head: Head, table: str, plots: Sequence[tuple[str, Sequence[Plot | None
         table: HTML between the assumptions and the plots.
         plots: Heading of a section to its plots; None for one that has nothing to draw.
         after: HTML below the plots.
+        over_time: Panels of one run, of :func:`llmsim.report.plots.over_time`, below the plots.
     """
     drawn = [(title, [plot for plot in group if plot is not None]) for title, group in plots]
     sections = "".join(_section(title, group) for title, group in drawn if group)
@@ -32,16 +49,24 @@ def page(head: Head, table: str, plots: Sequence[tuple[str, Sequence[Plot | None
     assumptions = (
         f'<h2 id="assumptions">Assumptions</h2>{facts_table(head.assumptions)}' if head.assumptions else ""
     )
-    body = "".join(
-        (_verdict(head.headline), notes_list(head.notes), assumptions, table, how_to, sections, after)
+    times = _over_time(over_time or {})
+    parts = (
+        _verdict(head.headline),
+        notes_list(head.notes),
+        assumptions,
+        table,
+        how_to,
+        sections,
+        times,
+        after,
     )
     return shell(
         title=head.title,
         subtitle=head.subtitle,
-        body=body,
+        body="".join(parts),
         version=head.version,
         sha256=head.sha256,
-        data={"plots": [_data(plot) for _, group in drawn for plot in group]},
+        data={"plots": [_data(plot) for _, group in drawn for plot in group], **(over_time or {})},
         scripts=SCRIPTS,
         styles=("page.css", "pages.css"),
     )
@@ -75,16 +100,18 @@ def _verdict(headline: Headline) -> str:
 def _section(title: str, plots: Sequence[Plot]) -> str:
     kinds = {plot["kind"] for plot in plots}
     layout = "three" if len(plots) > 2 and kinds == {"lines"} else "two" if len(plots) > 1 else "one"
-    figures = "".join(_figure(plot) for plot in plots)
+    figures = "".join(figure(plot, name=plot["kind"]) for plot in plots)
     return f'<h2>{escape(title)}</h2><div class="panels {layout}">{figures}</div>'
 
 
-def _figure(plot: Plot) -> str:
-    """The frame of a plot, which the script fills, with its numbers to unfold."""
+def _over_time(over_time: Mapping[str, Any]) -> str:
+    """The panels over time of one run; '' without any."""
+    if not over_time.get("times"):
+        return ""
+    panels = "".join(figure(panel) for panel in over_time["times"])
     return (
-        f'<figure class="{plot["kind"]}"><header><h3>{escape(plot["title"])}</h3><div class="legend"></div></header>'
-        f'<div class="host" id="plot-{plot["id"]}"></div><figcaption>{escape(plot["caption"])}</figcaption>'
-        '<details class="as-table"><summary>Numbers as a table</summary></details></figure>'
+        f'<h2 id="time">Over time</h2><p class="about">{escape(about_time(over_time))}</p>'
+        f'<div class="panels wide">{panels}</div>'
     )
 
 

@@ -16,6 +16,8 @@ MOST_MARKED = 60
 """Stops up to which each point has a mark."""
 MOST_NAMED = 4
 """Knees that a caption names."""
+LEAST_RISE = 1.5
+"""Ratio of the greatest to the least latency from which a line can have a knee."""
 LOG_FROM = 30.0
 """Ratio of the greatest to the least value from which a logarithmic axis is the better start."""
 
@@ -38,9 +40,9 @@ def curve_plot(curve: Curve, id: str) -> dict[str, Any] | None:
         "stopName": curve.x_name, "stopUnit": curve.x_unit, "stops": [_short(x) for x in stops],
         "stopsLog": _is_geometric(stops), "hasMarks": len(stops) <= MOST_MARKED,
         "groups": [_group(name, lines, curve, stops, scale) for name, lines in groups.items()],
-        "limit": _limit(curve.limit, scale, unit),
+        "limit": _limit(curve.limit, scale, unit), "seriesName": curve.series_name,
         "most": 100 if unit == "%" else None, **_log(values, unit != "%"),
-        "caption": _caption(curve, drawn),
+        "caption": _caption(curve, drawn, len(groups)),
     }  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def cdf_plot(
     Args:
         metric: ``ttft_ms``, ``tpot_ms`` or ``e2el_ms``.
         quantiles: Name of a setting to its values in ms at ``levels``.
-        levels: Shares of requests, ascending, in (0, 1].
+        levels: Shares of requests, ascending, 0 to 1.
         limit_ms: The target, if there is one.
         id: Names the plot in the page.
     """
@@ -134,18 +136,25 @@ def _knees(curve: Curve, drawn: Sequence[CurveSeries], scale: float) -> list[dic
 
 
 def knee_of(line: CurveSeries) -> CurvePoint | None:
-    """The knee of a line, overloaded points left out: their latency grows with the length of the run."""
+    """The knee of a line, overloaded points left out: their latency grows with the length of the run.
+
+    None where the latency does not rise by half at least: the shape of something so flat is chance.
+    """
     points = [point for point in line.points if point.y.value is not None and not _is_saturated(point)]
-    index = knee([point.x for point in points], [point.y.value or 0.0 for point in points])
+    values = [point.y.value or 0.0 for point in points]
+    if not values or max(values) < LEAST_RISE * min(values):
+        return None
+    index = knee([point.x for point in points], values)
     return None if index is None else points[index]
 
 
-def _caption(curve: Curve, drawn: Sequence[CurveSeries]) -> str:
+def _caption(curve: Curve, drawn: Sequence[CurveSeries], num_groups: int) -> str:
     """What the marks mean, as far as they are there."""
-    parts = [_about_knees(curve, drawn)] if curve.has_knee else []
+    parts = [_about_knees(curve, drawn, num_groups)] if curve.has_knee else []
     points = [point for line in drawn for point in line.points]
     if any(map(_is_saturated, points)):
-        parts.append("Hollow marks: overloaded, so that the value grows with the length of the run.")
+        grows = ", so that the latency grows with the length of the run" if curve.metric.unit == "ms" else ""
+        parts.append(f"Hollow marks: overloaded{grows}.")
     if any(point.y.low is not None for point in points):
         parts.append("Bands are confidence intervals.")
     left_out = len(curve.series) - len(drawn)
@@ -153,13 +162,13 @@ def _caption(curve: Curve, drawn: Sequence[CurveSeries]) -> str:
     return " ".join(filter(None, parts))
 
 
-def _about_knees(curve: Curve, drawn: Sequence[CurveSeries]) -> str:
-    """Where the knees are, and by what rule; only the rule where there are many."""
+def _about_knees(curve: Curve, drawn: Sequence[CurveSeries], num_groups: int) -> str:
+    """Where the knees are, and by what rule; only the rule where there are many, or several groups."""
     found = [(line.name, point.x) for line in drawn if (point := knee_of(line)) is not None]
     rule = "farthest below the chord of what is not overloaded (Kneedle, Satopää et al. 2011)"
     if not found:
-        return "No line has a knee."
-    if len(found) > MOST_NAMED:
+        return "No line turns up enough to have a knee."
+    if len(found) > MOST_NAMED or num_groups > 1:
         return f"Rings: the knees, {rule}."
     where = (
         f"{name} {in_words(x, curve.x_unit)}" if len(drawn) > 1 else in_words(x, curve.x_unit)

@@ -17,7 +17,7 @@ Saturation = Literal["stable", "backlogged", "overloaded"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its confidence interval.
+    """A number with its confidence interval. All finite.
 
     Attributes:
         value: None when nothing could be measured (no request completed, no target set).
@@ -133,6 +133,7 @@ class Curve:
         series: One per setting; of a group at most :data:`MOST_SERIES` are drawn, and the caption counts the rest.
         limit: The target, in the unit of ``metric``; None without one.
         has_knee: Whether the knee of each line is marked: of latency against rate, not of everything.
+        series_name: What the names of the lines are values of (``scheduler``); '' where they speak for themselves.
     """
 
     metric: Metric
@@ -141,6 +142,7 @@ class Curve:
     series: tuple[CurveSeries, ...]
     limit: float | None = None
     has_knee: bool = False
+    series_name: str = ""
 
 
 @dataclass(frozen=True)

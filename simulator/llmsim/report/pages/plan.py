@@ -24,9 +24,8 @@ def plan_page(data: PlanPage) -> str:
     ]
     curves = [curve_plot(curve, f"curve-{index}") for index, curve in enumerate(data.curves)]
     scenarios = "".join(scenario_text(f"Scenario: {one.name}", one.text) for one in data.scenarios)
-    return page(
-        data.head, _table(data) + _pruned(data), [("Trade-offs", fronts), ("The winner", curves)], scenarios
-    )
+    plots = [("Trade-offs", fronts), ("The winner", curves)]
+    return page(data.head, _table(data) + _pruned(data), plots, scenarios, data.over_time)
 
 
 def _table(data: PlanPage) -> str:
@@ -38,7 +37,8 @@ def _table(data: PlanPage) -> str:
         f'<th scope="col">Runs</th></tr></thead><tbody>{rows}</tbody></table>'
     )
     about = f"Means over replications with their {100 * data.confidence:g}% intervals. A heading sorts by its column."
-    title = f"Ranked: {len(data.candidates):,} simulated"
+    num_open = sum(not one.replications for one in data.candidates)
+    title = f"Ranked: {len(data.candidates) - num_open:,} simulated" + f", {num_open:,} not" * bool(num_open)
     return f'<h2 id="table">{title}</h2><p class="about">{about}</p>' + scrolling(
         "Ranked fleets", table, is_tall=len(data.candidates) > 15
     )
@@ -72,7 +72,8 @@ def _pruned(data: PlanPage) -> str:
 
 def _pruned_row(each: Pruned) -> str:
     source = f' <span class="source">{escape(each.source)}</span>' if each.source else ""
+    examples = "".join(f"<li>{escape(example)}</li>" for example in each.examples)
     return (
         f'<tr><th scope="row">{escape(each.reason)}{source}</th><td>{each.count:,}</td>'
-        f"<td>{escape('; '.join(each.examples))}</td></tr>"
+        f"<td>{f'<ul>{examples}</ul>' if examples else ''}</td></tr>"
     )

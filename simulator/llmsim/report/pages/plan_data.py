@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from llmsim.report.pages.parts import Curve, Estimate, Head, Metric, Saturation, Setting, TradeOff
 
@@ -19,7 +20,7 @@ class Candidate:
         why: The target that binds or was missed, and by how much, in words.
         bottleneck: What bounds it, in words.
         saturation: Worst class among its runs.
-        replications: Runs behind the estimates.
+        replications: Runs behind the estimates; 0 for one that was ranked without being simulated.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PlanPage:
             against tokens/s/user.
         curves: Of the winner: attainment against replicas, latency against rate.
         limits: Key of a metric to its target, in the metric's unit.
+        over_time: One run of the winner over time, of :func:`llmsim.report.plots.over_time`; {} without.
         scenarios: Scenarios to show in full, the winner's first.
         confidence: Of the intervals: 0.95.
     """
@@ -72,5 +74,6 @@ class PlanPage:
     trade_offs: tuple[TradeOff, ...] = ()
     curves: tuple[Curve, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
+    over_time: Mapping[str, Any] = field(default_factory=dict)
     scenarios: tuple[Setting, ...] = ()
     confidence: float = 0.95

@@ -64,17 +64,19 @@ def differences_plot(
     settings: Sequence[ComparedSetting], metrics: Sequence[Metric], confidence: float, id: str
 ) -> dict[str, Any] | None:
     """Every setting's difference to the baseline, in percent of it; None when there is none."""
+    is_one = len(settings) == 2
     rows = [
-        _difference_row(setting, metric)
+        _difference_row(setting, metric, is_one)
         for metric in metrics
         for setting in settings[1:]
         if metric.key in setting.differences and setting.differences[metric.key].relative.value is not None
     ]
     if not rows:
         return None
-    baseline = settings[0].name
+    baseline, *others = (setting.name for setting in settings)
     return {
-        "kind": "bars", "id": id, "title": f"Differences to {baseline}",
+        "kind": "bars", "id": id,
+        "title": f"{others[0]} against {baseline}" if is_one else f"Differences to {baseline}",
         "about": f"{len(rows)} differences with their {100 * confidence:g}% intervals",
         "xLabel": f"% of {baseline}", "rows": rows,
         "caption": f"Paired by seed; bars are {100 * confidence:g}% confidence intervals. "
@@ -82,13 +84,13 @@ def differences_plot(
     }  # fmt: skip
 
 
-def _difference_row(setting: ComparedSetting, metric: Metric) -> dict[str, Any]:
-    """One difference in percent of the baseline, with its words."""
+def _difference_row(setting: ComparedSetting, metric: Metric, is_one: bool) -> dict[str, Any]:
+    """One difference in percent of the baseline, in words too; by metric unless only one setting is compared."""
     difference = setting.differences[metric.key]
     relative = difference.relative
     return {
-        "group": metric.name,
-        "name": setting.name,
+        "group": "" if is_one else metric.name,
+        "name": metric.name if is_one else setting.name,
         "value": _percent(relative.value),
         "low": _percent(relative.low),
         "high": _percent(relative.high),

@@ -40,18 +40,20 @@ def _curves(data: SweepPage) -> list[Curve]:
         return []
     wanted = data.curve_metrics or tuple(metric.key for metric in data.metrics if metric.unit == "ms")
     others = [axis for axis in data.axes if axis is not across]
-    series = _lines(data.points, others)
+    by = min(others, key=lambda axis: len(axis.values), default=None)
+    series = _lines(data.points, by, [axis for axis in others if axis is not by])
     metrics = [metric for metric in data.metrics if metric.key in wanted][:MOST_CURVES]
     return [
         Curve(
             metric=metric,
             x_name=across.label,
-            x_unit=across.unit,
+            x_unit=across.shown_unit,
             series=tuple(
                 CurveSeries(name, _line(points, across, metric), group)
                 for (group, name), points in series.items()
             ),
             limit=data.limits.get(metric.key),
+            series_name="" if by is None else by.label_with_unit,
             has_knee=metric.unit == "ms" and "rate" in across.key,
         )
         for metric in metrics
@@ -59,20 +61,20 @@ def _curves(data: SweepPage) -> list[Curve]:
 
 
 def _lines(
-    points: Sequence[SweepPoint], others: Sequence[SweepAxis]
+    points: Sequence[SweepPoint], by: SweepAxis | None, rest: Sequence[SweepAxis]
 ) -> dict[tuple[str, str], list[SweepPoint]]:
     """Points by (group, line): the shortest of the other axes makes the lines, the rest make the groups."""
-    by = min(others, key=lambda axis: len(axis.values), default=None)
-    rest = [axis for axis in others if axis is not by]
     found: dict[tuple[str, str], list[SweepPoint]] = {}
     for point in points:
-        name = "all" if by is None else f"{by.label} {axis_value(point.settings[by.key])}"
+        name = "all" if by is None else axis_value(point.settings.get(by.key))
         found.setdefault((setting_name(point.settings, rest), name), []).append(point)
     return found
 
 
 def _line(points: Sequence[SweepPoint], across: SweepAxis, metric: Metric) -> tuple[CurvePoint, ...]:
-    found = {float(x): point for point in points if isinstance(x := point.settings[across.key], int | float)}
+    found = {
+        float(x): point for point in points if isinstance(x := point.settings.get(across.key), int | float)
+    }
     return tuple(
         CurvePoint(x, estimate_of(point.estimates, metric), point.saturation)
         for x, point in sorted(found.items())
@@ -101,21 +103,23 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _table(data: SweepPage) -> str:
-    heads = "".join(f'<th scope="col"{_word(axis)}>{escape(_head(axis))}</th>' for axis in data.axes)
+    heads = "".join(f'<th scope="col"{_word(axis)}>{escape(axis.label_with_unit)}</th>' for axis in data.axes)
     rows = "".join(_row(data, point) for point in data.points)
     table = (
         f'<table class="numbers sortable"><thead><tr>{heads}<th scope="col" class="word">Load</th>'
         f"{metric_heads(data.metrics)}"
         f'<th scope="col">Runs</th></tr></thead><tbody>{rows}</tbody></table>'
     )
-    about = f"Means over replications with their {100 * data.confidence:g}% intervals. A heading sorts by its column."
-    return f'<h2 id="table">All {len(data.points):,} points</h2><p class="about">{about}</p>' + scrolling(
-        "All points", table, is_tall=len(data.points) > 15
+    about = (
+        f"Means over replications with their {100 * data.confidence:g}% intervals."
+        if any(point.replications > 1 for point in data.points)
+        else "One run each, so no intervals."
     )
-
-
-def _head(axis: SweepAxis) -> str:
-    return f"{axis.label} ({axis.unit})" if axis.unit else axis.label
+    box = scrolling("All points", table, is_tall=len(data.points) > 15)
+    return (
+        f'<h2 id="table">All {len(data.points):,} points</h2>'
+        f'<p class="about">{about} A heading sorts by its column.</p>{box}'
+    )
 
 
 def _word(axis: SweepAxis) -> str:
@@ -124,7 +128,7 @@ def _word(axis: SweepAxis) -> str:
 
 
 def _row(data: SweepPage, point: SweepPoint) -> str:
-    texts = [(axis, escape(axis_value(point.settings[axis.key]))) for axis in data.axes]
+    texts = [(axis, escape(axis_value(point.settings.get(axis.key)))) for axis in data.axes]
     settings = f'<th scope="row">{texts[0][1]}</th>'
     settings += "".join(f"<td{_word(axis)}>{text}</td>" for axis, text in texts[1:])
     state = "failed" if point.problem else point.saturation or ""

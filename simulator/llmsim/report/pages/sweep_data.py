@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from llmsim.report.pages.parts import Estimate, Head, Metric, Saturation, TradeOff
 
 AxisValue = float | int | str | bool | None
+UNITS = {"request_rate": "requests/s"}
+"""Last part of a key to its unit, of keys that people sweep and that do not name their unit."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,10 @@ class SweepAxis:
 
     Attributes:
         key: Path of the scenario key: ``workload.arrival.request_rate``.
-        values: In the order given; numbers make a numeric axis, anything else a list of names.
+        values: In the order given, no two equal; numbers make a numeric axis, anything else a list of
+            names. A mapping is given by its name.
         name: What people call it; the last part of the key when ''.
-        unit: ``requests/s``; '' where unknown.
+        unit: ``requests/s``; '' where unknown, or where :data:`UNITS` has the key.
     """
 
     key: str
@@ -32,6 +35,16 @@ class SweepAxis:
         return self.name or self.key.rpartition(".")[2].replace("_", " ")
 
     @property
+    def shown_unit(self) -> str:
+        """Its unit as given, or the one that the key always has."""
+        return self.unit or UNITS.get(self.key.rpartition(".")[2], "")
+
+    @property
+    def label_with_unit(self) -> str:
+        """``request rate (requests/s)``."""
+        return f"{self.label} ({self.shown_unit})" if self.shown_unit else self.label
+
+    @property
     def is_numeric(self) -> bool:
         """Whether it can be the horizontal axis of a curve: numbers, two different ones at least."""
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values)
@@ -43,7 +56,7 @@ class SweepPoint:
     """One point of the grid.
 
     Attributes:
-        settings: Key of each axis to the value here.
+        settings: Key of an axis to the value here; an axis may be missing where points are listed one by one.
         estimates: Key of a metric to its mean over replications with its interval; empty if it failed.
         replications: Runs behind the estimates.
         saturation: Worst class among them.

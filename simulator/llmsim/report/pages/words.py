@@ -5,6 +5,9 @@ from __future__ import annotations
 from llmsim.report.format import MISSING, dollars, figures, milliseconds, percent
 from llmsim.report.pages.parts import Estimate
 
+NO_DIFFERENCE = 1e-9
+"""Percent below which a difference is rounding."""
+
 
 def in_words(value: float | None, unit: str) -> str:
     """A value of a metric with its unit: ``212 ms``, ``99.1%``, ``$2.49/h``, ``1,234 tokens/s``."""
@@ -51,5 +54,9 @@ def relative_in_words(estimate: Estimate) -> str:
 
 
 def _signed(share: float) -> str:
+    """In percent: a tenth where that says something, two figures below, so that only zero reads as zero."""
     value = 100 * share
-    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.1f}"
+    size = abs(value)
+    if size < NO_DIFFERENCE:
+        return "0"
+    return f"{value:+,.0f}" if size >= 100 else f"{value:+.1f}" if size >= 0.1 else f"{value:+.2g}"
