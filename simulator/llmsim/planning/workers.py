@@ -126,7 +126,8 @@ class _Pool:
             self.close()
             if self._started is not None and self._started.exception() is not None:
                 raise UserError(
-                    "worker processes end as soon as they start; what they said of it stands above", hint=GUARD
+                    "worker processes end as soon as they start; what they said of it stands above",
+                    hint=GUARD,
                 ) from None
             return sorted(under_way.values())
         return []
