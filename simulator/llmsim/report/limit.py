@@ -89,7 +89,7 @@ def _attainment(at: Probe) -> str:
     low, high = at.interval
     count = sum(summary["offered"] for summary in at.summaries)
     return (
-        f"{percent(at.attainment)} of {count:,} requests ({len(at.summaries)} seeds), "
+        f"{percent(at.attainment)} of {count:,} requests ({len(at.summaries)} seed{'s' * (len(at.summaries) != 1)}), "
         f"{percent(low)} to {percent(high)} at 95%; {percent(at.percentile)} should"
     )
 
