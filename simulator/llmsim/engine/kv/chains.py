@@ -116,7 +116,7 @@ class Chains:
             key = ids[at]
             at += 1
             end = at * unit // size
-            end = end if end < stop else stop  # noqa: FURB136, PLR1730 - min() takes as long as the rest
+            end = end if end < stop else stop
             if end > place:
                 if key not in pieces:
                     pieces[key] = Piece(key, end - place, 1)
