@@ -22,8 +22,24 @@ SCHEDULERS: Registry[Any] = Registry(
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
+        "sjf": "llmsim.engine.schedulers.sjf:ShortestJobFirst",
+        "srpt": "llmsim.engine.schedulers.srpt:ShortestRemaining",
+        "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
+        "slo_drop": "llmsim.engine.schedulers.slo_drop:SloDrop",
+        "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
     },
     group="llmsim.schedulers",
+)
+
+PREDICTORS: Registry[Any] = Registry(
+    "predictor",
+    {
+        "none": "llmsim.engine.predictors.certain:Nothing",
+        "oracle": "llmsim.engine.predictors.certain:Oracle",
+        "buckets": "llmsim.engine.predictors.buckets:Buckets",
+        "regression": "llmsim.engine.predictors.regression:Regression",
+    },
+    group="llmsim.predictors",
 )
 
 KV_CACHES: Registry[Any] = Registry(

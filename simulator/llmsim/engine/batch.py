@@ -60,6 +60,8 @@ class Batch:
         """
         if not self.kv.admit(req, tokens, found):
             return False
+        if self.kv.parked:
+            self.kv.unpark(req)
         self.running[req] = None
         self.prefilling[req] = None
         return True
@@ -85,6 +87,23 @@ class Batch:
         """Throw ``req`` out with its KV; it will recompute prompt and generated tokens. Changes batch and pool."""
         self._take_out(req)
         req.preemptions += 1
+
+    def pause(self, req: Request) -> None:
+        """Throw ``req`` out, but not its KV: it goes on there when it is admitted again. Changes batch and pool.
+
+        Its KV lacks its last token, which one token of prefill makes up for.
+        """
+        computed, is_whole = req.computed, req not in self.prefilling
+        self._leave(req)
+        self._start_over(req)
+        req.computed = req.prefill_target - 1 if is_whole else computed
+        self.kv.park(req)
+        req.preemptions += 1
+
+    def generated(self, req: Request) -> int:
+        """Output tokens of ``req``, one of the running, by now. Pure query."""
+        decoded = 0 if req in self.prefilling else self.iteration - req.join_iteration
+        return req.generated + decoded
 
     # --- what the engine does ----------------------------------------------------------------
 
@@ -204,6 +223,12 @@ class Batch:
 
     def _take_out(self, req: Request) -> None:
         """An unfinished sequence goes, and its KV with it; it waits to have prompt and generated tokens computed."""
+        self._leave(req)
+        self.kv.release(req)
+        self._start_over(req)
+
+    def _leave(self, req: Request) -> None:
+        """An unfinished sequence is computed no longer."""
         if req in self.prefilling:
             del self.prefilling[req]
         else:
@@ -212,8 +237,6 @@ class Batch:
             self._forget_due(req)
             self.allocated = self.allocated and self.num_decoding > 0
         del self.running[req]
-        self.kv.release(req)
-        self._start_over(req)
 
     @staticmethod
     def _start_over(req: Request) -> int:

@@ -39,6 +39,9 @@ class Engine(Strict):
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
         "chunked_prefill", validate_default=True, description="who runs in each iteration"
     )
+    predictor: Annotated[PolicyRef, Policy(plugins.PREDICTORS)] = Field(
+        "none", validate_default=True, description="what the scheduler is told of output lengths"
+    )
     max_num_seqs: PositiveInt = Field(256, description="most sequences in one iteration")
     max_num_batched_tokens: PositiveInt = Field(
         2048, description="most new tokens in one iteration", json_schema_extra={"unit": "tokens"}
