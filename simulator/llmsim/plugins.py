@@ -27,6 +27,8 @@ SCHEDULERS: Registry[Any] = Registry(
         "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
         "slo_drop": "llmsim.engine.schedulers.slo_drop:SloDrop",
         "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
+        "s3": "llmsim.engine.schedulers.s3:PredictedReservation",
+        "vtc": "llmsim.engine.schedulers.vtc:TokenCounters",
     },
     group="llmsim.schedulers",
 )

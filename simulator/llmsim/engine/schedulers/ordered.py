@@ -76,6 +76,13 @@ class Ordered(Scheduler):
         """Tokens generated at which the rank of ``req`` changes, other than by falling; None is never. Pure query."""
         return None
 
+    def room_for(self, req: Request, tokens: int) -> int:
+        """Tokens that ``req`` is given room for when ``tokens`` of it are to be computed by then. Pure query."""
+        return tokens
+
+    def admitted(self, req: Request) -> None:
+        """``req`` has been taken in."""
+
     def stopped(self, batch: Batch, req: Request) -> None:  # most need not know
         """``req`` has lost its place, and waits."""
 
@@ -90,28 +97,29 @@ class Ordered(Scheduler):
         if self.falls:  # with what has been computed of them, which is no decode iteration
             for req in batch.prefilling:
                 self._place(batch, lane, req)
+        is_short = False
         while batch.num_decoding and not batch.allocate_decode():
             self._take_from_last(batch, lane)
+            is_short = True
         if batch.prefilling or self.waiting:
-            self._fill(batch, lane)
+            self._fill(batch, lane, may_come=not is_short and self.may_admit())
         if not lane.chunks and not batch.num_decoding:
             return None
-        stable_for = 1 if lane.moved else self._steady(batch, lane)
+        stable_for = 1 if lane.moved else self.steady(batch, lane)
         return StepPlan(list(lane.chunks.items()), decodes=batch.num_decoding > 0, stable_for=stable_for)
 
-    def _steady(self, batch: Batch, lane: Lane) -> int:
-        """Iterations until a running sequence may fall behind one that waits. Pure query."""
+    def steady(self, batch: Batch, lane: Lane) -> int:
+        """Iterations until the plan may change by itself: until who runs may fall behind who waits. Pure query."""
         if not (self.waiting and self.preempts and lane.reviews):
             return FOREVER
         until: int = lane.reviews.least - batch.iteration
         return max(1, until)
 
-    def _fill(self, batch: Batch, lane: Lane) -> None:
+    def _fill(self, batch: Batch, lane: Lane, may_come: bool) -> None:
         """Spend the token budget: on the prompts under way and on those that wait, by rank among each other
         where waiting requests may go ahead, else the prompts under way first.
         """
         under_way = deque(self._by_rank(batch, lane))
-        may_come = not lane.moved and self.may_admit()
         while (budget := self._budget(batch, lane)) > 0:
             may_come = may_come and bool(self.waiting)
             while under_way and under_way[0] not in batch.prefilling:  # it has lost its place just now
@@ -140,7 +148,7 @@ class Ordered(Scheduler):
         count = min(req.prefill_target - req.computed, budget)
         was_short = False
         while req in batch.prefilling:
-            if batch.extend(req, req.computed + count):
+            if batch.extend(req, self.room_for(req, req.computed + count)):
                 lane.chunks[req] = count
                 break
             self._take_from_last(batch, lane)
@@ -153,13 +161,14 @@ class Ordered(Scheduler):
             return False
         req = self.waiting.popleft()
         count = min(req.prefill_target - req.computed, self._budget(batch, lane))
-        while not batch.admit(req, req.computed + count):
+        while not batch.admit(req, self.room_for(req, req.computed + count)):
             if not self._make_room(batch, lane, req):
                 self.waiting.appendleft(req)
                 return False
         self._parked.discard(req)
         lane.chunks[req] = count
         self._place(batch, lane, req)
+        self.admitted(req)
         return True
 
     # --- who is before whom -----------------------------------------------------------------------
@@ -180,9 +189,12 @@ class Ordered(Scheduler):
     def _review(self, batch: Batch, lane: Lane) -> None:
         """Look again at the ranks that have changed by now."""
         while lane.reviews and lane.reviews.least <= batch.iteration:
-            req = lane.reviews.popleft()
-            self._place(batch, lane, req)
-            self._review_later(batch, lane, req)
+            self.reviewed(batch, lane, lane.reviews.popleft())
+
+    def reviewed(self, batch: Batch, lane: Lane, req: Request) -> None:
+        """The rank of a decoding ``req`` has changed."""
+        self._place(batch, lane, req)
+        self._review_later(batch, lane, req)
 
     def _review_later(self, batch: Batch, lane: Lane, req: Request) -> None:
         generated = batch.generated(req)
@@ -203,15 +215,15 @@ class Ordered(Scheduler):
         if not (self.preempts and lane.last and self._is_before(batch, req, lane.last.least[0])):
             return False
         last = lane.last[0]
-        lane.forget(last)
-        lane.moved = True
         if self.keeps_kv:
+            lane.forget(last)
+            lane.moved = True
             batch.pause(last)
             self._parked.append(last)
+            self.waiting.appendleft(last)
+            self.stopped(batch, last)
         else:
-            batch.preempt(last)
-        self.waiting.appendleft(last)
-        self.stopped(batch, last)
+            self.throw_out(batch, lane, last)
         return True
 
     def _make_room(self, batch: Batch, lane: Lane, req: Request) -> bool:
@@ -229,12 +241,16 @@ class Ordered(Scheduler):
         if self._parked:
             self.reclaim(self._parked[0])
             return
-        last = lane.last[0]
-        lane.forget(last)
-        batch.preempt(last)
+        self.throw_out(batch, lane, lane.last[0])
         self._held_back = not batch.running
-        self.waiting.appendleft(last)
-        self.stopped(batch, last)
+
+    def throw_out(self, batch: Batch, lane: Lane, req: Request) -> None:
+        """``req`` loses its place and its KV, and waits."""
+        lane.forget(req)
+        lane.moved = True
+        batch.preempt(req)
+        self.waiting.appendleft(req)
+        self.stopped(batch, req)
 
     def reclaim(self, req: Request) -> None:
         """Take the KV of the parked ``req``: it is thrown away, and computed anew when ``req`` runs again."""
