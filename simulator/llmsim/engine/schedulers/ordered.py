@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from math import inf
 
 from llmsim.engine.batch import Batch
 from llmsim.engine.kv.base import KVCache
@@ -157,12 +158,14 @@ class Ordered(Scheduler):
 
     def _admit(self, batch: Batch, lane: Lane) -> bool:
         """Take in the head of the queue, at the cost of those behind it; False when it has to wait."""
-        if not self.has_seat() and not self._make_way(batch, lane, self.waiting[0]):
+        req = self.waiting[0]
+        rank = self.waiting.key_of(req) if self.preempts else inf
+        if not self.has_seat() and not self._make_way(batch, lane, rank):
             return False
-        req = self.waiting.popleft()
+        self.waiting.popleft()
         count = min(req.prefill_target - req.computed, self._budget(batch, lane))
         while not batch.admit(req, self.room_for(req, req.computed + count)):
-            if not self._make_room(batch, lane, req):
+            if not self._make_room(batch, lane, req, rank):
                 self.waiting.appendleft(req)
                 return False
         self._parked.discard(req)
@@ -180,11 +183,10 @@ class Ordered(Scheduler):
 
     def _goes_before(self, batch: Batch, lane: Lane, running: Request) -> bool:
         """Whether the head of the queue ranks before a ``running`` one. Pure query."""
-        return self._is_before(batch, self.waiting[0], lane.last.key_of(running)[0])
+        return self._is_before(batch, self.waiting.least, lane.last.key_of(running)[0])
 
-    def _is_before(self, batch: Batch, req: Request, negated_rank: float) -> bool:
-        rank = self.rank(req, req.generated) + self.falls * batch.iteration
-        return rank < -negated_rank
+    def _is_before(self, batch: Batch, rank: float, negated_rank: float) -> bool:
+        return rank + self.falls * batch.iteration < -negated_rank
 
     def _review(self, batch: Batch, lane: Lane) -> None:
         """Look again at the ranks that have changed by now."""
@@ -210,9 +212,9 @@ class Ordered(Scheduler):
 
     # --- who loses what ---------------------------------------------------------------------------
 
-    def _make_way(self, batch: Batch, lane: Lane, req: Request) -> bool:
-        """The last of the batch gives its seat to ``req``, if it ranks behind; False when it does not."""
-        if not (self.preempts and lane.last and self._is_before(batch, req, lane.last.least[0])):
+    def _make_way(self, batch: Batch, lane: Lane, rank: float) -> bool:
+        """The last of the batch gives its seat to a request of ``rank``, if it is behind; False when it is not."""
+        if not (self.preempts and lane.last and self._is_before(batch, rank, lane.last.least[0])):
             return False
         last = lane.last[0]
         if self.keeps_kv:
@@ -226,14 +228,14 @@ class Ordered(Scheduler):
             self.throw_out(batch, lane, last)
         return True
 
-    def _make_room(self, batch: Batch, lane: Lane, req: Request) -> bool:
-        """Somebody behind ``req`` gives blocks to it; False when there is nobody."""
+    def _make_room(self, batch: Batch, lane: Lane, req: Request, rank: float) -> bool:
+        """Somebody behind ``req``, which has this ``rank``, gives blocks to it; False when there is nobody."""
         others = self._parked[0] if self._parked else None
         if others is not None and others is not req:
             self.reclaim(others)
             lane.moved = True
             return True
-        return self._make_way(batch, lane, req)
+        return self._make_way(batch, lane, rank)
 
     def _take_from_last(self, batch: Batch, lane: Lane) -> None:
         """The pool is short: the last in rank gives its blocks."""
