@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import inf
 
 from llmsim.engine.batch import Batch
+from llmsim.engine.calendar import Calendar
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.ordered_queue import OrderedQueue
 from llmsim.engine.plan import StepPlan
@@ -29,7 +30,7 @@ class Lane:
 
     def __init__(self) -> None:
         self.last = OrderedQueue(_given)
-        self.reviews = OrderedQueue(_given)
+        self.reviews = Calendar()
         self.chunks: dict[Request, int] = {}
         self.moved = False
 
@@ -54,12 +55,14 @@ class Ordered(Scheduler):
         preempts: Whether a waiting request may take the place of a running one behind it.
         keeps_kv: Whether the KV of one whose place was taken stays while there is room.
         falls: Whether the rank of a decoding sequence falls by 1 with every token, as remaining work does.
+        always_reviews: Whether a review does more than to change a rank, which matters only where somebody waits.
     """
 
     has_own_order = True
     preempts = False
     keeps_kv = True
     falls = False
+    always_reviews = False
 
     waiting: OrderedQueue
 
@@ -93,7 +96,7 @@ class Ordered(Scheduler):
         """See :class:`Scheduler`."""
         lane = self._lanes[batch.lane]
         lane.chunks, lane.moved = {}, False
-        if lane.reviews:
+        if self.waiting or self.always_reviews:
             self._review(batch, lane)
         if self.falls:  # with what has been computed of them, which is no decode iteration
             for req in batch.prefilling:
@@ -113,8 +116,7 @@ class Ordered(Scheduler):
         """Iterations until the plan may change by itself: until who runs may fall behind who waits. Pure query."""
         if not (self.waiting and self.preempts and lane.reviews):
             return FOREVER
-        until: int = lane.reviews.least - batch.iteration
-        return max(1, until)
+        return max(1, lane.reviews.next - batch.iteration)
 
     def _fill(self, batch: Batch, lane: Lane, may_come: bool) -> None:
         """Spend the token budget: on the prompts under way and on those that wait, by rank among each other
@@ -179,7 +181,9 @@ class Ordered(Scheduler):
     def _place(self, batch: Batch, lane: Lane, req: Request) -> None:
         """``req`` runs: write down its rank, on the scale of iteration 0 where ranks fall."""
         rank = self.rank(req, batch.generated(req)) + self.falls * batch.iteration
-        lane.last.put(req, (-rank, -req.id))
+        key = (-rank, -req.id)
+        if lane.last.key_of(req) != key:
+            lane.last.put(req, key)
 
     def _goes_before(self, batch: Batch, lane: Lane, running: Request) -> bool:
         """Whether the head of the queue ranks before a ``running`` one. Pure query."""
@@ -190,8 +194,8 @@ class Ordered(Scheduler):
 
     def _review(self, batch: Batch, lane: Lane) -> None:
         """Look again at the ranks that have changed by now."""
-        while lane.reviews and lane.reviews.least <= batch.iteration:
-            self.reviewed(batch, lane, lane.reviews.popleft())
+        for req in lane.reviews.due(batch.iteration):
+            self.reviewed(batch, lane, req)
 
     def reviewed(self, batch: Batch, lane: Lane, req: Request) -> None:
         """The rank of a decoding ``req`` has changed."""
@@ -239,6 +243,7 @@ class Ordered(Scheduler):
 
     def _take_from_last(self, batch: Batch, lane: Lane) -> None:
         """The pool is short: the last in rank gives its blocks."""
+        self._review(batch, lane)
         lane.moved = True
         if self._parked:
             self.reclaim(self._parked[0])

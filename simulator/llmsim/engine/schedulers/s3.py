@@ -34,6 +34,7 @@ class PredictedReservation(Ordered):
 
     Options = ReservationOptions
     options: ReservationOptions
+    always_reviews = True
 
     def rank(self, req: Request, generated: int) -> float:
         """See :class:`Ordered`."""
@@ -64,4 +65,4 @@ class PredictedReservation(Ordered):
 
     def steady(self, batch: Batch, lane: Lane) -> int:
         """See :class:`Ordered`: until a reservation is used up, whoever waits."""
-        return max(1, lane.reviews.least - batch.iteration) if lane.reviews else FOREVER
+        return max(1, lane.reviews.next - batch.iteration) if lane.reviews else FOREVER
