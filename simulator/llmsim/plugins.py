@@ -31,6 +31,8 @@ SCHEDULERS: Registry[Any] = Registry(
         "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
         "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
         "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
+        "s3": "llmsim.engine.schedulers.s3:PredictedReservation",
+        "vtc": "llmsim.engine.schedulers.vtc:TokenCounters",
     },
     group="llmsim.schedulers",
 )

@@ -20,6 +20,7 @@ from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
 from llmsim.engine.schedulers.sarathi import Sarathi
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
@@ -28,6 +29,7 @@ from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOp
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
 
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
@@ -117,6 +119,28 @@ class TestSkipJoinQueuesThatRecompute(SchedulerContract):
         SkipJoinQueues,
         options=QueueOptions(keep_kv=False, skip_join=False, starve_limit_s=0.5, quantum_ms=20.0),
     )
+
+
+class TestS3(SchedulerContract):
+    scheduler = informed(PredictedReservation, IN_BUCKETS)
+    kv_caches = (Paged, Token)
+
+
+class TestS3ThatErrs(SchedulerContract):
+    scheduler = informed(PredictedReservation, FALLIBLE, ReservationOptions(order="longest"))
+
+
+class TestS3WithoutPredictor(SchedulerContract):
+    scheduler = PredictedReservation
+
+
+class TestTokenCounters(SchedulerContract):
+    scheduler = TokenCounters
+    kv_caches = (Paged, Buddy)
+
+
+class TestTokenCountersOfSessions(SchedulerContract):
+    scheduler = partial(TokenCounters, options=FairnessOptions(client="session", shares={"1": 3.0}))
 
 
 class Cheating(ShortestJobFirst):
