@@ -15,12 +15,17 @@ from llmsim.spec.arrivals import (
     ConstantArrivals,
     DiurnalArrivals,
     GammaArrivals,
+    MmppArrivals,
+    ModulatedGammaArrivals,
     PoissonArrivals,
     PositiveInt,
     Seconds,
 )
 from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.lengths import Tokens
+
+RATED = PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals | ModulatedGammaArrivals
+"""Arrivals that say their mean rate."""
 
 MAX_REQUESTS = 10**8
 """More than that takes hours and more memory than a machine has: a slip of the pen, not a workload."""
@@ -154,8 +159,10 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
 
 def _requests_per_s(arrival: Arrival) -> float:
     """The mean rate that ``arrival`` itself says; 0 where something else decides it. Pure query."""
-    if isinstance(arrival, PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals):
+    if isinstance(arrival, RATED):
         return arrival.request_rate
+    if isinstance(arrival, MmppArrivals):
+        return arrival.request_rate or arrival.own_rate
     if isinstance(arrival, BurstArrivals) and arrival.size and arrival.every_s:
         return arrival.size / arrival.every_s
     return 0.0

@@ -11,6 +11,7 @@ import numpy as np
 
 from llmsim.engine.request import Request
 from llmsim.files.traces import Trace
+from llmsim.rng import streams
 from llmsim.spec.arrivals import ClosedArrivals
 from llmsim.spec.workload import Workload
 from llmsim.workload import lengths
@@ -38,13 +39,14 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
     """
     base_dir = base_dir or Path()
     trace, profile = open_trace(workload, base_dir), open_profile(workload, base_dir)
-    source = arrival_source(workload, seed, trace, profile)
+    draws = streams(seed)
+    source = arrival_source(workload, draws, trace, profile)
     total = workload.num_requests if workload.num_requests is not None else source.count
     if total is None and workload.duration_s is None and trace is not None and workload.has_row_lengths:
         total = len(trace)
     return RequestStream(
         source,
-        length_source(workload, seed, trace, profile),
+        length_source(workload, draws, trace, profile),
         total=total,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=workload.arrival.max_concurrency
@@ -54,7 +56,7 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
-        start_labels=label_source(workload, seed, trace),
+        start_labels=label_source(workload, draws, trace),
         labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
         models=_models(workload, trace),
     )
