@@ -41,7 +41,9 @@ class Request:
         model: The model it asks for; "" is the scenario's.
         session_id: The conversation it belongs to; "" without one.
         hash_ids: Chained hashes of its prompt's blocks, as in Mooncake's traces: equal ids mean equal
-            prompts up to there; () where they are not known.
+            prompts up to there; () where they are not known. Fewer than the prompt has say that nobody shares
+            the rest; more go on into what it generates.
+        hash_tokens: Tokens that each of them stands for.
         cached_tokens: Prompt tokens that a prefix cache already held: never computed, but attended to
             and held in blocks like any others.
         prefill_target: Tokens its prefill has to compute: the prompt, and after a preemption by
@@ -76,6 +78,7 @@ class Request:
         "first_token_s",
         "generated",
         "hash_ids",
+        "hash_tokens",
         "held_s",
         "id",
         "input_tokens",
@@ -115,6 +118,7 @@ class Request:
         self.moves = self.lost_tokens = self.discarded_tokens = 0
         self.model = self.session_id = ""
         self.hash_ids: tuple[int, ...] = ()
+        self.hash_tokens = 512
         self.stints: tuple[Stint, ...] = ()
         self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = self.left_s = nan
         self.joined_s = nan

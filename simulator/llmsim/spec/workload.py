@@ -23,6 +23,7 @@ from llmsim.spec.arrivals import (
 )
 from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.lengths import Tokens
+from llmsim.spec.prefixes import SharedPrefix
 
 RATED = PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals | ModulatedGammaArrivals
 """Arrivals that say their mean rate."""
@@ -52,6 +53,9 @@ class Workload(Strict):
         "a count, or a share below 1; the last token of a prompt is always computed",
         json_schema_extra={"unit": "tokens or share"},
     )  # fmt: skip
+    shared_prefix: SharedPrefix | None = Field(
+        None, description="tokens at the start of prompts that others begin with too; null is none"
+    )
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
@@ -113,8 +117,18 @@ class Workload(Strict):
     @property
     def labels(self) -> frozenset[str]:
         """Attributes that the requests have by the workload's own keys, a trace's left out."""
-        drawn = {"session_id": self.num_sessions, "model": self.models}
+        drawn = {"session_id": self.num_sessions, "model": self.models, "hash_ids": self.shared_prefix}
         return frozenset(name for name, value in drawn.items() if value is not None)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens that every prompt has before its ``input_tokens``. Pure query."""
+        return self.shared_prefix.tokens if self.shared_prefix else 0
+
+    @property
+    def prompt_tokens(self) -> Tokens | None:
+        """The whole prompt's length, where one number or distribution says it. Pure query."""
+        return None if self.shared_prefix else self.input_tokens
 
     @property
     def has_row_lengths(self) -> bool:

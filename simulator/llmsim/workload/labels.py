@@ -25,7 +25,7 @@ def label_source(workload: Workload, streams: Streams, trace: Trace | None) -> C
         ScenarioError: The trace has labels of its own that the workload would draw.
     """
     own = set(trace.labels) if trace is not None and workload.has_row_lengths else set()
-    keys = {"session_id": "num_sessions", "model": "models"}
+    keys = {"session_id": "num_sessions", "model": "models", "hash_ids": "shared_prefix"}
     twice = [keys[name] for name in sorted(own & workload.labels)]
     if twice:
         message = "the trace says that itself, row by row; remove it"

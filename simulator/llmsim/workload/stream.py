@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from math import inf, nan
 from pathlib import Path
@@ -17,6 +18,7 @@ from llmsim.spec.workload import Workload
 from llmsim.workload import lengths
 from llmsim.workload.describe import describe
 from llmsim.workload.labels import Draws, label_source, labelled
+from llmsim.workload.prefixes import Prefixes, with_prefixes
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
 BLOCK = 4096
@@ -44,9 +46,13 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
     total = workload.num_requests if workload.num_requests is not None else source.count
     if total is None and workload.duration_s is None and trace is not None and workload.has_row_lengths:
         total = len(trace)
+    start_lengths = length_source(workload, draws, trace, profile)
+    if workload.shared_prefix is not None:
+        shared = partial(Prefixes, workload.shared_prefix, 0)
+        start_lengths = with_prefixes(start_lengths, lambda: shared(draws("prefixes")))
     return RequestStream(
         source,
-        length_source(workload, draws, trace, profile),
+        start_lengths,
         total=total,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=workload.arrival.max_concurrency
