@@ -25,6 +25,8 @@ SCHEDULERS: Registry[Any] = Registry(
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
         "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
         "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
+        "tgi": "llmsim.engine.schedulers.tgi:TGI",
+        "lightllm": "llmsim.engine.schedulers.lightllm:LightLLM",
         "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
     },
     group="llmsim.schedulers",

@@ -26,6 +26,7 @@ class Pass(NamedTuple):
         batch, plan: What it computes.
         start_s, end_s: When it was planned, and when it leaves the last stage.
         free_s: When each stage is free again after it.
+        ahead: Iterations since the plan was made, when it was launched by an earlier pass's plan.
     """
 
     batch: Batch
@@ -33,6 +34,7 @@ class Pass(NamedTuple):
     start_s: float
     end_s: float
     free_s: tuple[float, ...]
+    ahead: int = 0
 
 
 class PipelinedReplica(Replica):
@@ -147,7 +149,9 @@ class PipelinedReplica(Replica):
                 self._send(batch, plan, self.clock.now, seconds)
         return min(pauses, key=lambda pause: pause.until_s, default=None)
 
-    def _send(self, batch: Batch, plan: StepPlan, ready_s: float, seconds: Sequence[float]) -> None:
+    def _send(
+        self, batch: Batch, plan: StepPlan, ready_s: float, seconds: Sequence[float], ahead: int = 0
+    ) -> None:
         """Send one pass through the stages: it enters each when both are ready."""
         time_s = ready_s
         free_s = []
@@ -155,7 +159,7 @@ class PipelinedReplica(Replica):
             time_s = max(time_s, stage_free_s) + stage_s
             free_s.append(time_s)
         self._free_s = tuple(free_s)
-        self._passes.append(Pass(batch, plan, ready_s, time_s, self._free_s))
+        self._passes.append(Pass(batch, plan, ready_s, time_s, self._free_s, ahead))
 
     def _look_ahead(self) -> float:
         """Launch what is certain to follow; returns when the next decision is due."""
@@ -171,13 +175,16 @@ class PipelinedReplica(Replica):
             for i in range(1, rounds):
                 for lane, one in enumerate(flying):
                     seconds = [first_s + i * growth_s for first_s, growth_s, _ in lines[lane]]
-                    self._send(one.batch, one.plan, ready[lane], seconds)
+                    self._send(one.batch, one.plan, ready[lane], seconds, one.ahead + i)
                     ready[lane] = self._passes[-1].end_s
         return self._passes[(max(rounds, 1) - 1) * len(flying)].end_s
 
     def _certain_rounds(self) -> int:
         """Iterations that every micro-batch in flight will do without a decision. Pure query."""
-        rounds = min(LOOK_AHEAD, *(self.engine.horizon(one.batch, one.plan) for one in self._passes))
+        rounds = LOOK_AHEAD
+        for one in self._passes:
+            stable_for = max(1, one.plan.stable_for - one.ahead)
+            rounds = min(rounds, stable_for, self.engine.horizon(one.batch, one.plan))
         while rounds > 1 and self._blocks_needed(rounds) > self.engine.kv.free_blocks:
             rounds //= 2
         return rounds
