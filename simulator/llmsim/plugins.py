@@ -30,6 +30,8 @@ SCHEDULERS: Registry[Any] = Registry(
         "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
         "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
         "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
+        "tgi": "llmsim.engine.schedulers.tgi:TGI",
+        "lightllm": "llmsim.engine.schedulers.lightllm:LightLLM",
         "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
         "s3": "llmsim.engine.schedulers.s3:PredictedReservation",
         "vtc": "llmsim.engine.schedulers.vtc:TokenCounters",

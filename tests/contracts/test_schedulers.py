@@ -18,6 +18,7 @@ from llmsim.engine.predictors.regression import Regression, RegressionOptions
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
+from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
@@ -28,6 +29,7 @@ from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
+from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
@@ -193,6 +195,29 @@ class TestSarathi(SchedulerContract):
 
 class TestSplitFuse(SchedulerContract):
     scheduler = SplitFuse
+    kv_caches = EVERY_CACHE
+
+
+class TestTGI(SchedulerContract):
+    scheduler = TGI
+    kv_caches = EVERY_CACHE
+
+
+class TestTGIThatWaits(SchedulerContract):
+    scheduler = partial(
+        TGI,
+        options=TGIOptions(waiting_served_ratio=0.3, max_waiting_tokens=60, max_batch_total_tokens=1200),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestLightLLM(SchedulerContract):
+    scheduler = LightLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestLightLLMThatPauses(SchedulerContract):
+    scheduler = partial(LightLLM, options=LightLLMOptions(router_max_new_token_len=30))
     kv_caches = EVERY_CACHE
 
 

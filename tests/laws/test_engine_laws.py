@@ -23,6 +23,7 @@ from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
+from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.s3 import PredictedReservation
@@ -33,6 +34,7 @@ from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
+from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.measure.laws import check
@@ -89,6 +91,10 @@ SCHEDULERS = (
     partial(TensorRTLLM, options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization")),
     partial(Sarathi, options=SarathiOptions(chunk_size=24)),
     SplitFuse,
+    TGI,
+    partial(TGI, options=TGIOptions(waiting_served_ratio=0.4, max_waiting_tokens=30)),
+    LightLLM,
+    partial(LightLLM, options=LightLLMOptions(router_max_wait_tokens=3, router_max_new_token_len=10)),
     informed(ShortestJobFirst, FALLIBLE),
     informed(ShortestRemaining, FALLIBLE, ShortestRemainingOptions(aging=5.0)),
     informed(ShortestRemaining, FALLIBLE, ShortestRemainingOptions(keep_kv=False, preempt_until=0.7)),

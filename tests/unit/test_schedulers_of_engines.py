@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.engine.kv.paged import Token
@@ -12,9 +14,12 @@ from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
+from llmsim.engine.schedulers.future_peak import FuturePeak
+from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.sarathi import Sarathi, SarathiOptions
 from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
+from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
 from llmsim.sim.play import make_engine, play
@@ -165,3 +170,95 @@ def test_splitfuse_starts_no_prompt_that_the_pool_cannot_hold_whole(scheduler, s
     record = serve(scheduler, [Request(0, 0.0, 60, 21), Request(1, 1.5, 40, 2)], tokens=100, budget=32)
 
     assert starts_s == record.requests[1].scheduled_s
+
+
+# --- tgi -----------------------------------------------------------------------------------------
+
+
+def test_tgi_stops_a_batch_when_enough_wait_for_each_that_runs():
+    """Five decode; five more, arriving one a second, are too few until there are 1.2 × 5 = 6 of them."""
+    five, six = arrivals(*[0.0] * 5, output=60), [Request(5 + i, 1.5 + i, 10, 60) for i in range(6)]
+    options = TGIOptions(waiting_served_ratio=1.2, max_waiting_tokens=1000)
+    serve(partial(TGI, options=options), [*five, *six], seqs=32)
+
+    assert [7.0] * 6 == [req.scheduled_s for req in six]
+
+
+def test_tgi_lets_one_in_when_the_last_prompts_are_long_ago():
+    """One waits beside five; after ``max_waiting_tokens`` = 20 tokens of the batch, prompts' own included, it goes."""
+    five, one = arrivals(*[0.0] * 5, output=60), Request(5, 1.5, 10, 60)
+    serve(TGI, [*five, one], seqs=32)
+
+    assert 20.0 == one.scheduled_s  # the prompts' token at 1 s, and nineteen more
+
+
+def test_tgi_admits_by_the_longest_outputs_and_by_prompt_tokens():
+    """400 tokens in all: four of at most 100 at a time; prompts of 10 with 30 a step: three, then the others."""
+    options = TGIOptions(max_batch_total_tokens=400, max_batch_prefill_tokens=30)
+    record = serve(partial(TGI, options=options), arrivals(*[0.0] * 8, output=50), seqs=32)
+
+    assert [3, 1] == batch_sizes(record)[:2]
+    assert 4 == max(record.steps.column("sequences"))
+    assert 0 == sum(req.preemptions for req in record.requests)
+
+
+# --- lightllm ------------------------------------------------------------------------------------
+
+
+sequences = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 40)), min_size=1, max_size=12)
+
+
+@given(sequences, sequences, st.integers(0, 30))
+def test_the_future_peak_is_the_most_that_is_held_in_any_iteration(first, later, passed):
+    """Against the sum written out iteration by iteration; some have gone by then, others come, some are overdue."""
+    peak = FuturePeak()
+    entries = []
+    for now, group in ((0, first), (passed, later)):
+        for held, more in group:
+            req = Request(len(entries), 0.0, held, 1)
+            peak.add(req, held, more, now)
+            entries.append((req, held - now, now + more))
+    for req, *_ in entries[::3]:
+        peak.remove(req)
+    left = [entry for i, entry in enumerate(entries) if i % 3]
+
+    def held_at(moment):
+        return sum(start + moment for _, start, end in left if max(end, passed) >= moment)
+
+    assert max((held_at(passed + i) for i in range(80)), default=0) == peak.tokens(passed)
+
+
+def test_lightllm_lets_in_who_comes_when_another_ends():
+    """LightLLM's point: a long one and a short one never peak together, so both run where the sum does not fit."""
+    long, short = Request(0, 0.0, 10, 80), Request(1, 0.0, 30, 10)
+    for req in (long, short):
+        req.max_tokens = req.output_tokens
+    record = serve(LightLLM, [long, short], tokens=100)  # 90 and 40; at most 10 + 10 + 40 together, then 90
+
+    assert 0.0 == short.scheduled_s == long.scheduled_s
+    assert 0 == sum(req.preemptions for req in record.requests)
+
+    long, short = Request(0, 0.0, 10, 80), Request(1, 0.0, 30, 10)
+    for req in (long, short):
+        req.max_tokens = req.output_tokens
+    serve(TGI, [long, short], tokens=100)
+    assert 81.0 > short.scheduled_s > 79.0 > long.scheduled_s
+
+
+def test_lightllm_looks_again_after_ten_tokens():
+    """A third comes at 2.5 s; the queue is looked at when the batch has decoded ten times, at 11 s."""
+    record = serve(LightLLM, arrivals(0.0, 0.0, 2.5, output=30))
+
+    assert 11.0 == record.requests[2].scheduled_s
+
+
+def test_lightllm_that_expects_short_outputs_runs_more_and_pauses_some():
+    """Expecting 5 tokens of outputs that are 60 fills the pool at once; the longest outputs never overflow it."""
+    careful = serve(LightLLM, arrivals(*[0.0] * 8, output=60), tokens=300)
+    options = LightLLMOptions(router_max_new_token_len=5)
+    bold = serve(partial(LightLLM, options=options), arrivals(*[0.0] * 8, output=60), tokens=300)
+
+    assert (
+        0 == sum(req.preemptions for req in careful.requests) < sum(req.preemptions for req in bold.requests)
+    )
+    assert max(careful.steps.column("sequences")) < max(bold.steps.column("sequences"))

@@ -85,9 +85,5 @@ def _arrival(cls: Any) -> dict[str, str]:
 def _about(cls: Any) -> dict[str, str]:
     """The first line of a docstring, and the source it names, or else the module."""
     text = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
-    source = " ".join(text.partition("
-Source: ")[2].partition("
-
-")[0].split())
-    return {"meaning": text.partition("
-")[0], "source": source or cls.__module__}
+    source = " ".join(text.partition("\nSource: ")[2].partition("\n\n")[0].split())
+    return {"meaning": text.partition("\n")[0], "source": source or cls.__module__}
