@@ -1,6 +1,7 @@
 """Discrete-event simulator of LLM serving.
 
-``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back. The rest is for those who
+``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back; ``compare``, ``sweep`` and ``plan``
+make many runs of one question. The rest is for those who
 write a policy: subclass ``Scheduler``, answer with a ``StepPlan``, and register the class.
 """
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from llmsim.engine.predictor import Predictor
     from llmsim.engine.scheduler import Scheduler
     from llmsim.plugins import COST_MODELS, KV_CACHES, PREDICTORS, ROUTERS, SCHEDULERS
+    from llmsim.studies import Where, compare, plan, sweep
 
     __version__: str
 
@@ -33,14 +35,19 @@ __all__ = [
     "Scheduler",
     "StepPlan",
     "Wait",
+    "Where",
     "__version__",
+    "compare",
     "load",
+    "plan",
     "run",
+    "sweep",
 ]
 
 _HOMES = {
     **dict.fromkeys(("COST_MODELS", "KV_CACHES", "PREDICTORS", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
     **dict.fromkeys(("Result", "load", "run"), "llmsim.api"),
+    **dict.fromkeys(("Where", "compare", "plan", "sweep"), "llmsim.studies"),
     **dict.fromkeys(("StepPlan", "Wait"), "llmsim.engine.plan"),
     "Batch": "llmsim.engine.batch",
     "OrderedQueue": "llmsim.engine.ordered_queue",

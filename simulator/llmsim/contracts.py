@@ -23,6 +23,7 @@ from llmsim.engine.batch import Batch
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.paged import Paged
+from llmsim.engine.kv.prefix import PrefixCached
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.predictor import Predictor
 from llmsim.engine.request import Request
@@ -56,6 +57,18 @@ def poisson_requests(
     for req in requests:
         req.session_id = str(req.id % 5)
     return requests
+
+
+def share_prefixes(requests: Sequence[Request], hash_tokens: int = 24, families: int = 3) -> None:
+    """Give ``requests`` hashed prompts: those of a family begin alike, and part after 0 to 7 hash blocks."""
+    for req in requests:
+        req.hash_tokens = hash_tokens
+        whole, family, alike = req.input_tokens // hash_tokens, req.id % families, req.id * 5 % 8
+        own = 1_000_000 + 10_000 * req.id
+        req.hash_ids = tuple(
+            100 * family + block if block < min(alike, whole) else own + block
+            for block in range(-(-req.input_tokens // hash_tokens))
+        )
 
 
 def outcome(record: RunRecord) -> list[tuple[Any, ...]]:
@@ -156,6 +169,18 @@ class SchedulerContract:
         for seed in (2, 3):
             for fast, slow in zip(self._runs(seed), self._runs(seed, fast_forward=False), strict=True):
                 require_same(outcome(fast), outcome(slow), "fast-forward equals stepping")
+
+    def test_shared_prefixes(self) -> None:
+        """With prefix caching: the same laws, blocks conserved, and the oracle."""
+        for tokens, stages in self.settings:
+            outcomes = []
+            for fast in (True, False):
+                requests = poisson_requests(9)
+                share_prefixes(requests)
+                record = self._play(requests, tokens, stages, kv_cache=PrefixCached, fast_forward=fast)
+                check(record)
+                outcomes.append(outcome(record))
+            require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
 
     def test_same_input_same_output(self) -> None:
         """L5: no hidden state between runs, no randomness of its own."""

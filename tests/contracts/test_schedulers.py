@@ -11,18 +11,25 @@ from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
+from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
+from llmsim.engine.schedulers.sarathi import Sarathi
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
+from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
+from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
@@ -160,12 +167,74 @@ def test_the_contract_finds_out_who_reads_lengths(cheat):
         contract.test_lengths_are_never_read()
 
 
+class TestDynamic(SchedulerContract):
+    scheduler = partial(
+        Dynamic,
+        options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMWithoutEviction(SchedulerContract):
+    scheduler = TensorRTLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
+    scheduler = partial(
+        TensorRTLLM,
+        options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestSarathi(SchedulerContract):
+    scheduler = Sarathi
+    kv_caches = EVERY_CACHE
+
+
+class TestSplitFuse(SchedulerContract):
+    scheduler = SplitFuse
+    kv_caches = EVERY_CACHE
+
+
+class TestTGI(SchedulerContract):
+    scheduler = TGI
+    kv_caches = EVERY_CACHE
+
+
+class TestTGIThatWaits(SchedulerContract):
+    scheduler = partial(
+        TGI,
+        options=TGIOptions(waiting_served_ratio=0.3, max_waiting_tokens=60, max_batch_total_tokens=1200),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestLightLLM(SchedulerContract):
+    scheduler = LightLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestLightLLMThatPauses(SchedulerContract):
+    scheduler = partial(LightLLM, options=LightLLMOptions(router_max_new_token_len=30))
+    kv_caches = EVERY_CACHE
+
+
 class TestPaged(KVCacheContract):
     kv_cache = Paged
 
 
 class TestToken(KVCacheContract):
     kv_cache = Token
+
+
+class TestPrefixCached(KVCacheContract):
+    kv_cache = PrefixCached
+
+
+class TestPrefixCachedToken(KVCacheContract):
+    kv_cache = PrefixCachedToken
 
 
 class TestContiguousMax(KVCacheContract):

@@ -52,9 +52,13 @@ class Batch:
 
     # --- what a scheduler may do ------------------------------------------------------------
 
-    def admit(self, req: Request, tokens: int) -> bool:
-        """Take ``req`` in with room for its first ``tokens`` tokens. Changes batch and pool, or neither."""
-        if not self.kv.reserve(req, tokens):
+    def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
+        """Take ``req`` in with room for its first ``tokens`` tokens. Changes batch and pool, or neither.
+
+        Args:
+            found: What ``kv.find(req)`` has just said, to compute only what comes after it.
+        """
+        if not self.kv.admit(req, tokens, found):
             return False
         if self.kv.parked:
             self.kv.unpark(req)
@@ -237,7 +241,7 @@ class Batch:
     @staticmethod
     def _start_over(req: Request) -> int:
         """``req`` waits, to have its prompt and what it generated computed again; returns how many tokens."""
-        req.kv_tokens, req.computed = 0, req.cached_tokens
+        req.kv_tokens, req.computed = 0, req.given_tokens
         req.prefill_target = req.input_tokens + req.generated
         req.status = "waiting"
         return req.prefill_target

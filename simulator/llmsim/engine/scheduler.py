@@ -118,6 +118,10 @@ class Scheduler(ABC):
         """Whether ``max_num_seqs`` allows one more sequence. Pure query."""
         return self.kv.num_sequences < self.limits.max_num_seqs
 
+    def longest(self, req: Request) -> int:
+        """Tokens that ``req`` may come to have, prompt and output: all a server knows when it starts. Pure query."""
+        return min(self.limits.max_model_len, req.input_tokens + req.max_tokens)
+
     def preempt_newest(self, batch: Batch) -> Request:
         """Throw out the sequence admitted last, back to the head of the queue."""
         req = batch.newest()
@@ -126,6 +130,14 @@ class Scheduler(ABC):
         self._held_back = not batch.running
         self.waiting.appendleft(req)
         return req
+
+    def needs_less_later(self, req: Request, found: int, count: int) -> bool:
+        """Whether ``req``, for whose next ``count`` tokens there was no room, may have it without a completion.
+
+        What a prefix cache has of it takes room like new blocks. Where decoding takes those, the same budget ends at
+        an earlier token of the prompt: less room is asked for, and the plan holds for one iteration only.
+        """
+        return found > req.computed and self.kv.free_blocks * self.kv.block_size >= count
 
     def may_admit(self) -> bool:
         """Whether requests wait and may come in. Pure query.

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from llmsim.files.scenario_file import LoadedScenario
-from llmsim.files.scenario_text import resolved_yaml
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.replicate import Estimate
-from llmsim.plan.sweep import Swept, by_setting
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.replicate import THIN, Estimate
+from llmsim.planning.settings_text import assignments, in_words, last_part, value_text
+from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report.format import MISSING, dollars, figures, percent
-from llmsim.report.whole_files import Columns, Fill, as_json, table, text
+from llmsim.report.whole_files import Columns
 
 COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
     "request_throughput": ("req/s", figures),
     "output_throughput": ("tokens/s", figures),
     "p50_ttft_ms": ("TTFT P50", figures),
-    "p99_ttft_ms": ("P99, ms", figures),
+    "p99_ttft_ms": ("TTFT P99", figures),
     "p50_tpot_ms": ("TPOT P50", figures),
-    "p99_tpot_ms": ("P99, ms", figures),
+    "p99_tpot_ms": ("TPOT P99", figures),
     "slo_attainment": ("in SLO", percent),
     "usd_per_million_output_tokens": ("$/M out", dollars),
 }
 """Summary field to its heading and how it is written."""
+LEFT_OUT = ("output_throughput", "p50_ttft_ms", "p50_tpot_ms")
+"""Columns that make room for intervals where there are several seeds."""
 
 
 def sweep_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -48,18 +49,21 @@ def sweep_table(outcomes: Sequence[Outcome]) -> Table:
     swept = by_setting(outcomes)
     keys = list(dict.fromkeys(key for each in swept for key in each.settings))
     fields = {field for each in swept for group in each.together.groups for field in group.estimates}
-    shown = [field for field in COLUMNS if field in fields]
+    several = any(len(each.outcomes) > 1 for each in swept)
+    shown = [field for field in COLUMNS if field in fields and not (several and field in LEFT_OUT)]
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(key.rpartition(".")[2], overflow="fold")
-    lines.add_column("load")
+        lines.add_column(last_part(key), no_wrap=True)
+    lines.add_column("load", no_wrap=True)
     for field in shown:
         lines.add_column(COLUMNS[field][0], justify="right", no_wrap=True)
-    if any(len(each.outcomes) > 1 for each in swept):
-        lines.caption = "mean over seeds ± half-width of its 95% interval; – where it has none: see the notes"
+    if several:
+        lines.caption = (
+            "ms; mean over seeds ± half-width of its 95% interval; – where there is none: see the notes"
+        )
         lines.caption_justify = "left"
     for each in swept:
-        values = [written(each.settings.get(key)) for key in keys]
+        values = [value_text(each.settings.get(key, "")) for key in keys]
         found = each.together.estimates
         lines.add_row(*values, load(each), *(_cell(field, found.get(field)) for field in shown))
     return lines
@@ -80,13 +84,13 @@ def _cell(field: str, found: Estimate | None) -> str:
         return MISSING
     text = COLUMNS[field][1](found.mean)
     share = found.relative_half_width
-    return text if share is None else f"{text} ±{100 * share:.2g}%"
+    return text if share is None else f"{text} ±{figures(100 * share)}%"
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[str]:
     """A sentence for each run that failed: its settings and why. Pure."""
     return [
-        f"failed: {', '.join(f'{key}={written(value)}' for key, value in outcome.settings.items())}"
+        f"failed: {assignments(outcome.settings)}"
         f"{', ' if outcome.settings else ''}seed {outcome.seed}: {outcome.problem}"
         for outcome in outcomes
         if outcome.problem
@@ -100,27 +104,25 @@ def notes(outcomes: Sequence[Outcome]) -> list[str]:
     for each in swept:
         for note in each.together.notes:
             told.setdefault(note, []).append(in_words(each.settings))
+    thin = [note for each in sorted(swept, key=_least) for note in each.together.notes if note.endswith(THIN)]
+    others = len(thin) - len(told[thin[0]]) if thin else 0
+    for note in thin[1:]:  # all say the same, with other numbers: the shortest runs speak for them
+        if note != thin[0]:
+            told.pop(note, None)
     return [
-        f"Note: {note}" + ("" if len(where) == len(swept) else f" [{'; '.join(where)}]")
+        f"Note: {note}"
+        + ("" if len(where) == len(swept) else f" [{'; '.join(where)}]")
+        + (f"; {others} more settings are too short for it" if others and thin[0] == note else "")
         for note, where in told.items()
     ]
 
 
-def in_words(settings: Mapping[str, Any]) -> str:
-    """``replicas 2, scheduler orca``. Pure."""
-    return ", ".join(f"{key.rpartition('.')[2]} {written(value)}" for key, value in settings.items())
+def _least(each: Swept) -> int:
+    """Requests completed in the shortest run of a setting."""
+    return min((outcome.summary["completed"] for outcome in each.outcomes if outcome.summary), default=0)
 
 
-def sweep_files(loaded: LoadedScenario, outcomes: Sequence[Outcome]) -> dict[str, Fill]:
-    """What a sweep's directory holds beside its store: name to content."""
-    return {
-        "sweep.json": text(as_json(sweep_json(outcomes))),
-        "scenario.yaml": text(resolved_yaml(loaded.scenario)),
-        **table("points", _columns(outcomes)),
-    }
-
-
-def _columns(outcomes: Sequence[Outcome]) -> Columns:
+def point_columns(outcomes: Sequence[Outcome]) -> Columns:
     """One entry a run: settings, seed, and every figure of the summary that is a number or a word."""
     keys = dict.fromkeys(key for outcome in outcomes for key in outcome.settings)
     fields = dict.fromkeys(
@@ -130,7 +132,7 @@ def _columns(outcomes: Sequence[Outcome]) -> Columns:
         if isinstance(value, int | float)
     )
     return {
-        **{key: _texts(written(outcome.settings.get(key)) for outcome in outcomes) for key in keys},
+        **{key: _texts(value_text(outcome.settings.get(key, "")) for outcome in outcomes) for key in keys},
         "seed": np.array([outcome.seed for outcome in outcomes], np.int64),
         "saturation": _texts((outcome.summary or {}).get("saturation", "") for outcome in outcomes),
         **{
@@ -147,11 +149,3 @@ def _texts(values: Iterable[str]) -> npt.NDArray[np.object_]:
 
 def _number(value: float | None) -> float:
     return np.nan if value is None else float(value)
-
-
-def written(value: Any) -> str:
-    """A value of a setting as a word: a mapping with a ``kind`` by its kind. Pure."""
-    if isinstance(value, dict) and "kind" in value:
-        rest = ", ".join(f"{key} {given}" for key, given in value.items() if key != "kind")
-        return f"{value['kind']} ({rest})" if rest else str(value["kind"])
-    return "" if value is None else str(value)

@@ -109,7 +109,7 @@ class PoolPlan:
             num_kv_blocks=engine.kv.num_blocks,
             block_size=engine.kv.block_size,
             stages=self.stages,
-            usd_per_hour=self._usd_per_hour(),
+            usd_per_hour=self.usd_per_hour(),
             plan=self.plan.in_words(),
             plan_choice=self.choice.in_words(),
             plans_tried=tuple(trial.in_words() for trial in self.choice.tried),
@@ -132,7 +132,7 @@ class PoolPlan:
         profile = Profile(self.stages, self.spec.max_num_batched_tokens)
         return Knowledge(predictor, cache(loaded.scenario.slo.of_class), profile)
 
-    def _usd_per_hour(self) -> float | None:
+    def usd_per_hour(self) -> float | None:
         """On-demand price of all devices of one replica; of a pool's whole instances, its part."""
         if self.pool.instance is None and self.pool.usd_per_hour is None:
             prices = {
@@ -168,7 +168,8 @@ class PoolPlan:
             raise DoesNotFitError(problems, hint=error.hint) from None
 
     def _kv_cache(self) -> KVCache:
-        kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
+        kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
+        kv_class = kinds.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,
@@ -199,9 +200,11 @@ def options_of(policy: type, ref: PolicyRef) -> Any:
 
 def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:
     """Raise ScenarioError for a fixed length that no pool can ever serve: a mistake, not a result."""
-    prompt, output = loaded.scenario.workload.input_tokens, loaded.scenario.workload.output_tokens
+    workload = loaded.scenario.workload
+    prompt, output = workload.input_tokens, workload.output_tokens
     if not isinstance(prompt, int) or not isinstance(output, int):
         return
+    prompt += workload.prefix_tokens
     engines = [plan.engine(0, StepLog(), fast_forward=True) for plan in plans]
     refusals = [engine.refusal(Request(0, 0.0, prompt, output)) for engine in engines]
     if all(refusals):

@@ -121,7 +121,7 @@ class PipelinedReplica(Replica):
         clock = self.clock
         while True:
             pause = self._launch()
-            decide_s = self._look_ahead() if self._passes else float("inf")
+            decide_s = self._look_ahead() if self._passes else inf
             if pause is not None and pause.until_s < decide_s:
                 self._take_back(pause.until_s)
                 self._alarm = clock.at(pause.until_s, self._phase)
@@ -220,6 +220,10 @@ class PipelinedReplica(Replica):
         moment_s = self.clock.now * (1 + TIE)
         while self._passes and self._passes[0].end_s <= moment_s:
             one = self._passes.pop(0)
+            if (
+                one.batch.until_completion() == 1
+            ):  # it gives blocks back: those it was in flight with come first
+                self._allocate(one.end_s)
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)
             delivered = self.engine.complete(run)
@@ -227,6 +231,10 @@ class PipelinedReplica(Replica):
                 self._delivered(delivered)
                 if self._when_empty:
                     self.tell_if_empty()
+        self._allocate(inf)
+
+    def _allocate(self, before_s: float) -> None:
+        """Passes launched ahead that have begun ``before_s`` take their blocks."""
         for one in self._passes:
-            if one.plan.decodes and not one.batch.allocated:
+            if one.plan.decodes and not one.batch.allocated and one.start_s < before_s:
                 one.batch.allocate_decode()

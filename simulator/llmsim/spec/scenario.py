@@ -22,6 +22,7 @@ from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
+from llmsim.spec.plan import Plan
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.sweep import Sweep
 from llmsim.spec.targets import Slo
@@ -82,6 +83,9 @@ class Scenario(Strict):
     energy: Energy = Field(default_factory=Energy, description="what the site adds: PUE and carbon intensity")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
 
+    plan: Plan | None = Field(
+        None, exclude=True, description="what `llmsim plan` may choose from; a single run leaves it aside"
+    )
     sweep: Sweep | None = Field(
         None, exclude=True, description="what `llmsim sweep` varies; a single run leaves it aside"
     )
@@ -220,11 +224,12 @@ def length_conflicts(
         limits: Most tokens of prompt and output in each pool; None where that is not known.
         name: What sets the limits.
     """
-    prompt, output = workload.input_tokens, workload.output_tokens
+    prompt, output, shared = workload.input_tokens, workload.output_tokens, workload.prefix_tokens
     known = [limit for limit in limits if limit is not None]
     if not isinstance(prompt, int) or len(known) < len(limits):
         return
     limit = max(known)
+    prompt += shared
     if prompt >= limit:
         yield (
             ("workload", "input_tokens"),

@@ -25,7 +25,7 @@ class Lane:
         last: By rank, the last one first; a key is (-rank, -id).
         reviews: By the decode iteration at which their rank is to be looked at again.
         chunks: The plan under way.
-        moved: Whether it has taken room from somebody.
+        moved: Whether it has taken room from somebody, or somebody may come in without any being given back.
     """
 
     def __init__(self) -> None:
@@ -165,16 +165,23 @@ class Ordered(Scheduler):
         if not self.has_seat() and not self._make_way(batch, lane, rank):
             return False
         self.waiting.popleft()
-        count = min(req.prefill_target - req.computed, self._budget(batch, lane))
-        while not batch.admit(req, self.room_for(req, req.computed + count)):
+        found, count = self._next_chunk(batch, lane, req)
+        while not batch.admit(req, self.room_for(req, found + count), found):
             if not self._make_room(batch, lane, req, rank):
                 self.waiting.appendleft(req)
+                lane.moved = lane.moved or self.needs_less_later(req, found, count)
                 return False
+            found, count = self._next_chunk(batch, lane, req)
         self._parked.discard(req)
         lane.chunks[req] = count
         self._place(batch, lane, req)
         self.admitted(req)
         return True
+
+    def _next_chunk(self, batch: Batch, lane: Lane, req: Request) -> tuple[int, int]:
+        """What ``req``, which waits, has already, and the tokens that the budget lets it compute next."""
+        found = self.kv.find(req)
+        return found, min(req.prefill_target - found, self._budget(batch, lane))
 
     # --- who is before whom -----------------------------------------------------------------------
 
