@@ -16,6 +16,7 @@ from llmsim.spec.workload import Workload
 from llmsim.workload import lengths
 from llmsim.workload.describe import describe
 from llmsim.workload.labels import Draws, label_source, labelled
+from llmsim.workload.sequences import sequences
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
 BLOCK = 4096
@@ -54,8 +55,12 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
+        copies=workload.n,
         start_labels=label_source(workload, seed, trace),
-        labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
+        labels=workload.labels.union(
+            trace.labels if trace and workload.has_row_lengths else (),
+            ("hash_ids",) if workload.n > 1 else (),
+        ),
         models=_models(workload, trace),
     )
 
@@ -91,21 +96,23 @@ class RequestStream:
         skipped: dict[str, int] | None = None,
         description: str = "",
         cached_tokens: float = 0,
+        copies: int = 1,
         start_labels: Callable[[], Draws] = dict,
         labels: frozenset[str] = frozenset(),
         models: frozenset[str] = frozenset({""}),
     ) -> None:
-        self.total = total if end_s == inf else None
+        self.total = None if total is None or end_s < inf else total * copies
         self.max_concurrency = max_concurrency
         self.most_in_flight = most_in_flight
         self.skipped = skipped or {}
-        self.mean_rate = source.mean_rate
+        self.mean_rate = source.mean_rate and source.mean_rate * copies
         self._source = source
         self._start_lengths = start_lengths
         self._most = total
         self._end_s = end_s
         self._description = description
         self._cached_tokens = cached_tokens
+        self._copies = copies
         self.labels = labels
         self.models = models
         self._start_labels = start_labels
@@ -144,7 +151,9 @@ class RequestStream:
         if drawn.labels or draws:
             size = len(drawn.inputs)
             found = labelled(found, (drawn.labels or {}) | {name: draw(size) for name, draw in draws.items()})
-        return map(self._with_cache, found) if self._cached_tokens else found
+        if self._cached_tokens:
+            found = map(self._with_cache, found)
+        return found if self._copies == 1 else sequences(found, self._copies)
 
     def _with_cache(self, req: Request) -> Request:
         """``req`` with the start of its prompt in the prefix cache; its last token is computed anyway."""
