@@ -66,6 +66,12 @@ class Workload(Strict):
         None, description="how lengths are taken from the trace; in its order by default"
     )
     num_requests: PositiveInt | None = Field(None, le=MAX_REQUESTS, description="requests offered in all")
+    n: PositiveInt = Field(
+        1,
+        le=1024,
+        description="completions asked for of every prompt, equally long: sequences of their own, as in vLLM V1, which "
+        "share the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+    )
     num_sessions: PositiveInt | None = Field(
         None,
         le=MAX_REQUESTS,

@@ -79,5 +79,6 @@ def _tokens(tokens: Tokens) -> str:
 
 def _extent(workload: Workload) -> str:
     if workload.num_requests is not None:
-        return f"{workload.num_requests:,} requests"
+        times = f" of {workload.n:,} completions" if workload.n > 1 else ""
+        return f"{workload.num_requests:,} requests{times}"
     return "" if workload.duration_s is None else f"{workload.duration_s:,g} s"

@@ -19,6 +19,7 @@ from llmsim.workload import lengths
 from llmsim.workload.describe import describe
 from llmsim.workload.labels import Draws, label_source, labelled
 from llmsim.workload.prefixes import Prefixes, with_prefixes
+from llmsim.workload.sequences import sequences
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
 BLOCK = 4096
@@ -63,8 +64,12 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
         max_tokens=workload.max_tokens,
+        copies=workload.n,
         start_labels=label_source(workload, draws, trace),
-        labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
+        labels=workload.labels.union(
+            trace.labels if trace and workload.has_row_lengths else (),
+            ("hash_ids",) if workload.n > 1 else (),
+        ),
         models=_models(workload, trace),
     )
 
@@ -101,15 +106,16 @@ class RequestStream:
         description: str = "",
         cached_tokens: float = 0,
         max_tokens: int | None = None,
+        copies: int = 1,
         start_labels: Callable[[], Draws] = dict,
         labels: frozenset[str] = frozenset(),
         models: frozenset[str] = frozenset({""}),
     ) -> None:
-        self.total = total if end_s == inf else None
+        self.total = None if total is None or end_s < inf else total * copies
         self.max_concurrency = max_concurrency
         self.most_in_flight = most_in_flight
         self.skipped = skipped or {}
-        self.mean_rate = source.mean_rate
+        self.mean_rate = source.mean_rate and source.mean_rate * copies
         self._source = source
         self._start_lengths = start_lengths
         self._most = total
@@ -117,6 +123,7 @@ class RequestStream:
         self._description = description
         self._cached_tokens = cached_tokens
         self._max_tokens = max_tokens
+        self._copies = copies
         self.labels = labels
         self.models = models
         self._start_labels = start_labels
@@ -157,7 +164,9 @@ class RequestStream:
             found = labelled(found, (drawn.labels or {}) | {name: draw(size) for name, draw in draws.items()})
         if self._max_tokens is not None:
             found = map(self._with_limit, found)
-        return map(self._with_cache, found) if self._cached_tokens else found
+        if self._cached_tokens:
+            found = map(self._with_cache, found)
+        return found if self._copies == 1 else sequences(found, self._copies)
 
     def _with_limit(self, req: Request) -> Request:
         """``req`` with its user's limit, at which a longer output is cut."""
