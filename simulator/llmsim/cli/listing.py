@@ -20,6 +20,7 @@ from llmsim.spec.arrivals import Arrival
 
 POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
+    "predictors": plugins.PREDICTORS,
     "kv_caches": plugins.KV_CACHES,
     "routers": plugins.ROUTERS,
     "exports": plugins.EXPORTS,
@@ -58,24 +59,35 @@ def _rows(kind: str) -> list[dict[str, str]]:
 
 
 def _policy(name: str, registry: Registry[Any]) -> dict[str, str]:
-    """A plug-in: what its docstring's first line says of it, and the module it comes from."""
+    """A plug-in: what its docstring's first line says of it, and the source it names, or else its module."""
     try:
         cls = registry.get(name)
     except CatalogError as error:
         return {"name": name, "options": "", "meaning": str(error), "source": "cannot be loaded"}
     options: Iterable[str] = getattr(getattr(cls, "Options", None), "model_fields", {})
-    meaning = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
-    return {"name": name, "options": ", ".join(options), "meaning": meaning, "source": cls.__module__}
+    meaning, source = _described(cls)
+    return {
+        "name": name,
+        "options": ", ".join(options),
+        "meaning": meaning,
+        "source": source or cls.__module__,
+    }
+
+
+def _described(cls: Any) -> tuple[str, str]:
+    """The first line of a class's docstring, and the source it names; empty without."""
+    text = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
+    source = text.partition("\nSource: ")[2].partition("\n\n")[0]
+    return text.partition("\n")[0], " ".join(source.split())
 
 
 def _arrival(cls: Any) -> dict[str, str]:
     """A kind of arrivals: its keys, and what its docstring says of it."""
     kind, *keys = cls.model_fields
-    text = inspect.cleandoc(cls.__doc__).replace("``", "`")
-    source = " ".join(text.partition("\nSource: ")[2].partition("\n\n")[0].split())
+    meaning, source = _described(cls)
     return {
         "name": get_args(cls.model_fields[kind].annotation)[0],
         "keys": ", ".join(keys),
-        "meaning": text.partition("\n")[0],
+        "meaning": meaning,
         "source": source,
     }

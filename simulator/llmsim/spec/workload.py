@@ -56,6 +56,12 @@ class Workload(Strict):
     shared_prefix: SharedPrefix | None = Field(
         None, description="tokens at the start of prompts that others begin with too; null is none"
     )
+    max_tokens: PositiveInt | None = Field(
+        None,
+        description="limit that users set on their outputs (OpenAI's `max_tokens`): longer ones are cut, and engines "
+        "that reserve KV for the longest output reserve this; null is what max_model_len leaves",
+        json_schema_extra={"unit": "tokens"},
+    )
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )

@@ -62,6 +62,7 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
+        max_tokens=workload.max_tokens,
         start_labels=label_source(workload, draws, trace),
         labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
         models=_models(workload, trace),
@@ -99,6 +100,7 @@ class RequestStream:
         skipped: dict[str, int] | None = None,
         description: str = "",
         cached_tokens: float = 0,
+        max_tokens: int | None = None,
         start_labels: Callable[[], Draws] = dict,
         labels: frozenset[str] = frozenset(),
         models: frozenset[str] = frozenset({""}),
@@ -114,6 +116,7 @@ class RequestStream:
         self._end_s = end_s
         self._description = description
         self._cached_tokens = cached_tokens
+        self._max_tokens = max_tokens
         self.labels = labels
         self.models = models
         self._start_labels = start_labels
@@ -152,13 +155,22 @@ class RequestStream:
         if drawn.labels or draws:
             size = len(drawn.inputs)
             found = labelled(found, (drawn.labels or {}) | {name: draw(size) for name, draw in draws.items()})
+        if self._max_tokens is not None:
+            found = map(self._with_limit, found)
         return map(self._with_cache, found) if self._cached_tokens else found
+
+    def _with_limit(self, req: Request) -> Request:
+        """``req`` with its user's limit, at which a longer output is cut."""
+        assert self._max_tokens is not None  # else nobody asks
+        req.max_tokens = self._max_tokens
+        req.output_tokens = req.stop_at = min(req.output_tokens, req.max_tokens)
+        return req
 
     def _with_cache(self, req: Request) -> Request:
         """``req`` with the start of its prompt in the prefix cache; its last token is computed anyway."""
         cached = self._cached_tokens
         tokens = int(cached) if cached >= 1 else int(cached * req.input_tokens)
-        req.cached_tokens = req.computed = min(tokens, req.input_tokens - 1)
+        req.cached_tokens = req.given_tokens = req.computed = min(tokens, req.input_tokens - 1)
         return req
 
     def _blocks(self) -> Iterator[tuple[int, int]]:

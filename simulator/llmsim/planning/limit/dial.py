@@ -117,9 +117,10 @@ def dial_over(axis: Axis, loaded: LoadedScenario) -> Dial:
         for found, value in zip(number, axis.values, strict=True)
         if found is not None
     }
+    if any(isinstance(value, str) for value in axis.values):
+        return Dial(axis.key, None, values=values)  # in the user's unit, not in the scenario's
     given = _number(value_at(place_of(axis.key), loaded.scenario.model_dump(mode="json")))
-    unit = _unit(axis.key)
-    return Dial(axis.key, 1 / given if falls and given else given, unit, values=values)
+    return Dial(axis.key, 1 / given if falls and given else given, _unit(axis.key), values=values)
 
 
 def _unit(key: str) -> str:

@@ -22,7 +22,7 @@ from llmsim.workload.stream import open_stream
 LEAST_REQUESTS = 100
 ROUNDS = 10
 """Requests for each user of a closed loop: the first ones all come at once."""
-MOST_REQUESTS = 20_000
+MOST_REQUESTS = 10_000
 """A run is lengthened to so many at most; one that the user made longer stays so."""
 LONE_REQUESTS = 100
 
