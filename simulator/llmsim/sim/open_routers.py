@@ -12,11 +12,11 @@ from llmsim.sim.build import options_of
 from llmsim.sim.clock import Clock
 from llmsim.sim.replica import Replica
 from llmsim.sim.routers.base import LACKING, Router, Setting
-from llmsim.workload.stream import RequestStream
+from llmsim.workload.stream import Stream
 
 
 def open_routers(
-    loaded: LoadedScenario, replicas: Sequence[Replica], stream: RequestStream, clock: Clock
+    loaded: LoadedScenario, replicas: Sequence[Replica], stream: Stream, clock: Clock
 ) -> dict[str, Router]:
     """Every name that requests may give a model to the router of its replicas; "" is the scenario's model.
 
@@ -60,7 +60,7 @@ def open_decode_routers(
     return routers
 
 
-def _problems(loaded: LoadedScenario, stream: RequestStream, routers: dict[str, Router]) -> Iterator[Problem]:
+def _problems(loaded: LoadedScenario, stream: Stream, routers: dict[str, Router]) -> Iterator[Problem]:
     scenario = loaded.scenario
     needs = next(iter(routers.values())).needs
     if needs and needs not in stream.labels:

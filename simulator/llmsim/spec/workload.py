@@ -24,6 +24,7 @@ from llmsim.spec.arrivals import (
 from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.lengths import Tokens
 from llmsim.spec.prefixes import SharedPrefix
+from llmsim.spec.sessions import Sessions
 
 RATED = PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals | ModulatedGammaArrivals
 """Arrivals that say their mean rate."""
@@ -65,6 +66,9 @@ class Workload(Strict):
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
+    sessions: Sessions | None = Field(
+        None, description="requests that follow one another; `arrival` then says when sessions begin"
+    )
     num_requests: PositiveInt | None = Field(None, le=MAX_REQUESTS, description="requests offered in all")
     n: PositiveInt = Field(
         1,
@@ -75,7 +79,8 @@ class Workload(Strict):
     num_sessions: PositiveInt | None = Field(
         None,
         le=MAX_REQUESTS,
-        description="sessions that the requests belong to, each to any of them; null is none but a trace's own",
+        description="sessions that the requests belong to, each to any of them; null is none but a trace's own. With "
+        "`sessions`, how many begin in all",
     )
     models: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None,
@@ -129,7 +134,11 @@ class Workload(Strict):
     @property
     def labels(self) -> frozenset[str]:
         """Attributes that the requests have by the workload's own keys, a trace's left out."""
-        drawn = {"session_id": self.num_sessions, "model": self.models, "hash_ids": self.shared_prefix}
+        drawn = {
+            "session_id": self.num_sessions or self.sessions,
+            "model": self.models,
+            "hash_ids": self.shared_prefix or self.sessions,
+        }
         return frozenset(name for name, value in drawn.items() if value is not None)
 
     @property
@@ -140,7 +149,12 @@ class Workload(Strict):
     @property
     def prompt_tokens(self) -> Tokens | None:
         """The whole prompt's length, where one number or distribution says it. Pure query."""
-        return None if self.shared_prefix else self.input_tokens
+        return None if self.shared_prefix or self.sessions else self.input_tokens
+
+    @property
+    def counts_sessions(self) -> bool:
+        """Whether a number of sessions ends the workload. Pure query."""
+        return self.sessions is not None and self.num_sessions is not None
 
     @property
     def has_row_lengths(self) -> bool:
@@ -179,6 +193,18 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
                 key,
                 "missing: lengths come from input_tokens and output_tokens, a trace or a profile",
             )
+    if workload.sessions is not None and workload.has_row_lengths:
+        yield (
+            "sessions",
+            "draws lengths, and a trace says them row by row; write input_tokens and output_tokens",
+        )
+    if workload.sessions is not None and workload.n > 1:
+        yield "n", "a session goes on from one answer; leave `n` or `sessions` out"
+    if workload.sessions is not None and workload.cached_input_tokens:
+        yield (
+            "cached_input_tokens",
+            "sessions share what was said before: leave this out, and set engine.enable_prefix_caching",
+        )
     if workload.lengths is not None and not workload.has_row_lengths:
         yield "lengths", "takes lengths from a trace; it needs `trace:`, and no input_tokens or output_tokens"
 
@@ -199,14 +225,18 @@ def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
     arrival, count, duration_s = workload.arrival, workload.num_requests, workload.duration_s
     if count is not None and duration_s is not None:
         yield "duration_s", "num_requests and duration_s both end the workload; keep one"
+    if workload.counts_sessions and (count is not None or duration_s is not None):
+        other = "num_requests" if count is not None else "duration_s"
+        yield "num_sessions", f"{other} ends the workload too; keep one"
     if arrival.kind == "closed" and workload.max_concurrency is not None:
         yield "max_concurrency", "a closed loop has its own, `arrival.max_concurrency`; remove this one"
     if arrival.kind == "trace" and count is not None:
         yield "num_requests", "a trace ends with its rows; write `limit` to use fewer"
     if isinstance(arrival, BurstArrivals) and arrival.every_s is None and duration_s is not None:
         yield "duration_s", "one burst takes no time; write `num_requests`"
-    if duration_s is not None and (expected := _requests_per_s(arrival) * duration_s) > MAX_REQUESTS:
+    each = workload.sessions.mean_requests if workload.sessions else 1
+    if duration_s is not None and (expected := _requests_per_s(arrival) * each * duration_s) > MAX_REQUESTS:
         yield "duration_s", f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
-    has_end = arrival.kind in ("trace", "profile") or workload.has_row_lengths
+    has_end = arrival.kind in ("trace", "profile") or workload.has_row_lengths or workload.counts_sessions
     if count is None and duration_s is None and not has_end:
         yield "num_requests", "required, but missing (or `duration_s`): how many requests there are"

@@ -23,13 +23,16 @@ from llmsim.spec.workload import Workload
 def describe(workload: Workload, mean_rate: float | None) -> str:
     """``poisson arrivals, 10 req/s; 512 tokens in, 64 to 192 (uniform) out; 10,000 requests``. Pure."""
     lengths = f"{_prefix(workload)}{_lengths(workload)}"
-    parts = [_arrivals(workload, mean_rate), _cap(workload), lengths, _extent(workload)]
+    parts = [_arrivals(workload, mean_rate), _sessions(workload), _cap(workload), lengths, _extent(workload)]
     return "; ".join(part for part in parts if part)
 
 
 def _arrivals(workload: Workload, mean_rate: float | None) -> str:
-    rate = "" if mean_rate is None else f", {mean_rate:.4g} req/s"
+    what = "sessions/s" if workload.sessions else "req/s"
+    rate = "" if mean_rate is None else f", {mean_rate:.4g} {what}"
     match workload.arrival:
+        case ClosedArrivals(max_concurrency=users) if workload.sessions:
+            return f"closed loop of {users:,} users"
         case ClosedArrivals(max_concurrency=users):
             return f"closed loop of {users:,} in flight"
         case BurstArrivals(size=size, every_s=every_s):
@@ -40,6 +43,11 @@ def _arrivals(workload: Workload, mean_rate: float | None) -> str:
             return f"arrivals of {arrival.kind} {workload.trace or workload.profile}{rate}"
         case arrival:
             return f"{arrival.kind} arrivals{rate}"
+
+
+def _sessions(workload: Workload) -> str:
+    sessions = workload.sessions
+    return f"sessions of {sessions.mean_requests:.3g} requests on average" if sessions else ""
 
 
 def _cap(workload: Workload) -> str:
@@ -81,4 +89,6 @@ def _extent(workload: Workload) -> str:
     if workload.num_requests is not None:
         times = f" of {workload.n:,} completions" if workload.n > 1 else ""
         return f"{workload.num_requests:,} requests{times}"
+    if workload.counts_sessions:
+        return f"{workload.num_sessions:,} sessions"
     return "" if workload.duration_s is None else f"{workload.duration_s:,g} s"

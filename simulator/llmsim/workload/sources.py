@@ -98,7 +98,7 @@ def drawn_source(arrival: Arrival, streams: Streams) -> ArrivalSource:
         case BurstArrivals():
             start = partial(arrivals.SteadyArrivals, 0.0)
         case _:
-            start = _nothing_by_itself
+            start = nothing_by_itself
     return ArrivalSource(start, rate)
 
 
@@ -110,7 +110,8 @@ def _days(profile: RateProfile, streams: Streams) -> arrivals.Take:
     return arrivals.ProfileTimes(profile, 1.0, 1.0, streams("arrivals"))
 
 
-def _nothing_by_itself() -> arrivals.Take:
+def nothing_by_itself() -> arrivals.Take:
+    """Times of what has none."""
     raise InvariantError("a closed loop has no arrivals of its own: draw its requests one by one")
 
 
@@ -135,9 +136,10 @@ def _from_profile(
     rate, time_scale = profile.rate, workload.time_scale
     own_rate = mean_rate(rate) / time_scale
     scale = arrival.request_rate / own_rate if arrival.request_rate else arrival.rate_scale or 1.0
-    end_s = rate.duration_s * time_scale if workload.num_requests is None else inf
+    counted = workload.num_requests is not None or workload.counts_sessions
+    end_s = inf if counted else rate.duration_s * time_scale
     expected = own_rate * scale * (workload.duration_s or end_s)
-    if workload.num_requests is None and expected > MAX_REQUESTS:
+    if not counted and expected > MAX_REQUESTS:
         message = f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
         raise ScenarioError(Problem("workload.arrival", message))
     return ArrivalSource(

@@ -76,7 +76,8 @@ def dial_of(loaded: LoadedScenario) -> Dial:
         case ProfileArrivals(request_rate=None):
             return _of_arrival(workload, "rate_scale", "× the profile's rate", given=1.0)
         case ClosedArrivals():
-            return _of_arrival(workload, "max_concurrency", "in flight", is_whole=True)
+            unit = "users" if workload.sessions else "in flight"
+            return _of_arrival(workload, "max_concurrency", unit, is_whole=True)
         case BurstArrivals(size=int()):
             return _of_arrival(workload, "size", "requests in a burst", is_whole=True)
         case BurstArrivals():
@@ -88,7 +89,8 @@ def dial_of(loaded: LoadedScenario) -> Dial:
             return Dial(TIME_SCALE, 1 / workload.time_scale, "× the trace's rate")
         case arrival:
             own_rate = arrival.own_rate if isinstance(arrival, MmppArrivals) else None
-            return _of_arrival(workload, "request_rate", "req/s", given=own_rate)
+            unit = "sessions/s" if workload.sessions else "req/s"
+            return _of_arrival(workload, "request_rate", unit, given=own_rate)
 
 
 def _of_arrival(
