@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from llmsim.plan.axes import Axis
-from llmsim.plan.outcome import play
-from llmsim.plan.points import Base, points, settings_of
-from llmsim.plan.store import open_store
-from llmsim.plan.sweep import manifest, run_points
-from llmsim.plan.workers import open_workers
+from llmsim.planning.axes import Axis
+from llmsim.planning.outcome import play
+from llmsim.planning.points import Base, points, settings_of
+from llmsim.planning.store import open_store
+from llmsim.planning.sweep import manifest, run_points
+from llmsim.planning.workers import open_workers
 
 REQUESTS = 6_000
 """Of the shortest run: about a third of a second."""

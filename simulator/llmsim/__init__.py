@@ -1,6 +1,7 @@
 """Discrete-event simulator of LLM serving.
 
-``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back. The rest is for those who
+``load`` reads a scenario, ``run`` simulates it, ``Result`` is what comes back; ``compare``, ``sweep`` and ``plan``
+make many runs of one question. The rest is for those who
 write a policy: subclass ``Scheduler``, answer with a ``StepPlan``, and register the class.
 """
 
@@ -12,32 +13,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmsim.api import Result, load, run
     from llmsim.engine.batch import Batch
+    from llmsim.engine.ordered_queue import OrderedQueue
     from llmsim.engine.plan import StepPlan, Wait
+    from llmsim.engine.predictor import Predictor
     from llmsim.engine.scheduler import Scheduler
-    from llmsim.plugins import COST_MODELS, KV_CACHES, ROUTERS, SCHEDULERS
+    from llmsim.plugins import COST_MODELS, KV_CACHES, PREDICTORS, ROUTERS, SCHEDULERS
+    from llmsim.studies import Where, compare, plan, sweep
 
     __version__: str
 
 __all__ = [
     "COST_MODELS",
     "KV_CACHES",
+    "PREDICTORS",
     "ROUTERS",
     "SCHEDULERS",
     "Batch",
+    "OrderedQueue",
+    "Predictor",
     "Result",
     "Scheduler",
     "StepPlan",
     "Wait",
+    "Where",
     "__version__",
+    "compare",
     "load",
+    "plan",
     "run",
+    "sweep",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
+    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "PREDICTORS", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
     **dict.fromkeys(("Result", "load", "run"), "llmsim.api"),
+    **dict.fromkeys(("Where", "compare", "plan", "sweep"), "llmsim.studies"),
     **dict.fromkeys(("StepPlan", "Wait"), "llmsim.engine.plan"),
     "Batch": "llmsim.engine.batch",
+    "OrderedQueue": "llmsim.engine.ordered_queue",
+    "Predictor": "llmsim.engine.predictor",
     "Scheduler": "llmsim.engine.scheduler",
 }
 

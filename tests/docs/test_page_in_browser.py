@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-import json
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +11,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))  # the made-up runs live beside the unit tests
 import report_runs as runs
+from browser import BROWSER
+from browser import seen_by_browser as seen_with
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
 
 BOTH = {"ttft_ms": 500.0, "tpot_ms": 50.0, "percentile": 0.9}
@@ -72,35 +67,12 @@ seen.limits.push(...limits());
 seen.scrolled = [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth).length;
 seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 seen.unlabelled = document.querySelectorAll("svg.plot:not([aria-label]), svg.plot:not([tabindex])").length;
-const output = document.createElement("output");
-output.id = "seen";
-output.textContent = JSON.stringify(seen);
-document.body.append(output);
 """
 
 
 def seen_by_browser(page: str, folder: Path, width: int = 1200, probe: str = PROBE) -> dict[str, Any]:
-    """Opens ``page`` with ``probe`` added (and admitted by the page's own policy); what the probe saw.
-
-    Console messages are under ``console``.
-    """
-    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
-    page = page.replace("script-src '", f"script-src 'sha256-{digest}' '").replace(
-        "</body>", f"<script>{probe}</script></body>"
-    )
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    flags = (
-        "--headless=new --no-sandbox --disable-gpu --no-first-run --enable-logging=stderr --v=0 --dump-dom "
-        f"--virtual-time-budget=2000 --window-size={width},1000 --user-data-dir={folder / 'profile'}"
-    ).split()
-    offline = "--host-resolver-rules=MAP * ~NOTFOUND"
-    address = (folder / "report.html").as_uri()
-    command = [str(BROWSER), *flags, offline, address]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    found = re.search(r'<output id="seen">(.*?)</output>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    seen: dict[str, Any] = json.loads(html.unescape(found[1]))
-    return seen | {"console": [line for line in done.stderr.splitlines() if "CONSOLE" in line]}
+    """What the probe saw of a run's page."""
+    return seen_with([page], folder, probe, (width,))[0]
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ from functools import partial
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from llmsim.contracts import outcome, require_same
+from llmsim.contracts import outcome, require_same, share_prefixes
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.cost.stage import DecodeLine
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
@@ -82,7 +83,15 @@ SCHEDULERS = (
     LightLLM,
     partial(LightLLM, options=LightLLMOptions(router_max_wait_tokens=3, router_max_new_token_len=10)),
 )
-CACHES = (Paged, Token, ContiguousMax, Buddy, partial(Buddy, options=BuddyOptions(reserve="oracle")))
+CACHES = (
+    Paged,
+    Token,
+    PrefixCached,
+    PrefixCachedToken,
+    ContiguousMax,
+    Buddy,
+    partial(Buddy, options=BuddyOptions(reserve="oracle")),
+)
 
 
 @dataclass(frozen=True)
@@ -104,12 +113,14 @@ class Case:
     max_concurrency: int | None
     front_end: FrontEnd = NO_FRONT_END
     schedules_ahead: bool = False
+    hash_tokens: int = 16
 
     def run(self, *, fast_forward: bool):
         time_s, requests = 0.0, []
         for i, ((prompt, output), gap) in enumerate(zip(self.lengths, self.gaps_ms, strict=True)):
             time_s += gap / 1000
             requests.append(Request(i, time_s, prompt, output))
+        share_prefixes(requests, self.hash_tokens, families=2)
         log = StepLog()
         engines = [
             make_engine(
@@ -157,6 +168,7 @@ def cases(draw):
         max_concurrency=draw(st.sampled_from([None, None, 1, 5])),
         front_end=draw(st.sampled_from([NO_FRONT_END, FrontEnd(0.004, 1e-5), FrontEnd(0.05, 2e-3)])),
         schedules_ahead=draw(st.booleans()),
+        hash_tokens=draw(st.sampled_from([4, 16, 50])),
     )
 
 

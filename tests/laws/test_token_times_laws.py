@@ -16,7 +16,7 @@ RUNS = {
     "preempted": ("chatbot", ["workload.duration_s=100", "engine.num_kv_tokens=16000"]),
     "prefill first, preempted": (
         "chatbot",
-        ["workload.duration_s=100", "engine.num_kv_tokens=8192", "engine.scheduler=vllm"],
+        ["workload.duration_s=100", "engine.num_kv_tokens=12000", "engine.scheduler=vllm"],
     ),
     "orca": ("chatbot", ["workload.duration_s=60", "engine.scheduler=orca"]),
     "pipeline, preempted": ("pipeline", ["workload.num_requests=400", "engine.num_kv_tokens=16000"]),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmsim.plan.axes import read_axes
-from llmsim.plan.points import Base, Point, points, settings_of
+from llmsim.planning.axes import read_axes
+from llmsim.planning.points import Base, Point, points, settings_of
 
 SCENARIO = """
 name: small

@@ -200,7 +200,18 @@ def test_help_is_instant() -> None:
 
     assert "[]" == heavy
     assert float(cpu_s) < 0.3
-    commands = ["run", "sweep", "roofline", "calibrate", "validate", "list", "schema", "trace"]
+    commands = [
+        "run",
+        "compare",
+        "sweep",
+        "plan",
+        "roofline",
+        "calibrate",
+        "validate",
+        "list",
+        "schema",
+        "trace",
+    ]
     assert commands == [line.split()[0] for line in listed]
 
 

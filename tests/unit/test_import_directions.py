@@ -1,4 +1,4 @@
-"""Rooms import one way: cli → report → calibrate → plan → sim → measure → … → spec → base."""
+"""Rooms import one way: cli → report → calibrate → planning → sim → measure → … → spec → base."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ ROOMS = [
     "workload",
     "measure",
     "sim",
-    "plan",
+    "planning",
     "calibrate",
     "report",
     "cli",
 ]
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 BASE = {"registry", "rng", "units", "errors", "plugins"}
-FACE = {"__init__", "__main__", "api", "contracts"}  # speak for the whole package: may import every room
+FACE = {
+    "__init__",
+    "__main__",
+    "api",
+    "contracts",
+    "studies",
+}  # speak for the whole package: may import every room
 ONLY_IN = {"simpy": {"sim"}, "typer": {"cli"}, "pandas": {"report", "face"}, "rich": {"report", "cli"}}
 
 
@@ -35,12 +41,16 @@ def room_of(module: str) -> str:
     return "base" if first in BASE else "face" if first in FACE else first
 
 
+def runs(node: ast.stmt) -> bool:
+    """Whether a statement of a module runs when it is imported: not a definition, nor what is for types only."""
+    is_typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return not (is_typing or isinstance(node, ast.FunctionDef | ast.ClassDef))
+
+
 def imports(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """(line, absolute module, at module level) of every import statement in a file."""
+    """(line, absolute module, run on import) of every import statement in a file."""
     tree = ast.parse(path.read_text())
-    top = set(
-        ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], []))
-    )
+    top = set(ast.walk(ast.Module([node for node in tree.body if runs(node)], [])))
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from llmsim.errors import UserError
-from llmsim.plan.precision import StoppingRule, read_precision
-from llmsim.plan.replicate import replications
+from llmsim.planning.precision import StoppingRule, read_precision
+from llmsim.planning.replicate import replications
 
 FIELDS = ("mean_ttft_ms", "p99_ttft_ms")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sweep_scenarios import small
 
 from llmsim.errors import ScenarioError
-from llmsim.plan.axes import read_axes
-from llmsim.plan.points import Base, points, settings_of
+from llmsim.planning.axes import read_axes
+from llmsim.planning.points import Base, points, settings_of
 
 
 @given(st.integers(-50, 50), st.integers(0, 200), st.integers(1, 9))

@@ -14,10 +14,10 @@ import pytest
 from sweep_scenarios import grid, small
 
 from llmsim.errors import OutputError
-from llmsim.plan.outcome import Outcome, play
-from llmsim.plan.points import Base, Point
-from llmsim.plan.store import FILE, open_store
-from llmsim.plan.sweep import manifest, run_points
+from llmsim.planning.outcome import Outcome, play
+from llmsim.planning.points import Base, Point
+from llmsim.planning.store import FILE, open_store
+from llmsim.planning.sweep import manifest, run_points
 
 MANIFEST = {"version": "1", "scenario": "small abc"}
 KILLS = 20
@@ -27,10 +27,10 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from sweep_scenarios import grid
-from llmsim.plan.outcome import play
-from llmsim.plan.points import Base
-from llmsim.plan.store import open_store
-from llmsim.plan.sweep import run_points
+from llmsim.planning.outcome import play
+from llmsim.planning.points import Base
+from llmsim.planning.store import open_store
+from llmsim.planning.sweep import run_points
 
 def run(points):
     for index, point in enumerate(points):

@@ -10,10 +10,10 @@ import pytest
 from sweep_scenarios import grid, small
 
 from llmsim.errors import UserError
-from llmsim.plan.on_ray import open_ray
-from llmsim.plan.points import Base
-from llmsim.plan.sweep import run_points
-from llmsim.plan.workers import open_workers
+from llmsim.planning.on_ray import open_ray
+from llmsim.planning.points import Base
+from llmsim.planning.sweep import run_points
+from llmsim.planning.workers import open_workers
 from llmsim.plugins import load_plugin_file
 from llmsim.report.sweep import sweep_json
 from llmsim.report.whole_files import as_json

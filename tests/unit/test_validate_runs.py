@@ -283,10 +283,11 @@ def test_appended_results_are_runs_of_their_own(tmp_path):
         ({"max_concurrency": None, "request_rate": float("inf")}, "burst"),
         ({"max_concurrency": 4, "request_rate": float("inf")}, "closed"),
         ({"max_concurrency": 400, "request_rate": 3.7}, "poisson"),
-        ({"max_concurrency": 4, "request_rate": 100.0}, "closed"),
+        ({"max_concurrency": 4, "request_rate": 100.0}, "poisson"),
+        ({"max_concurrency": None, "request_rate": 3.7, "burstiness": "inf"}, "constant"),
     ],
 )
-def test_a_cap_on_users_makes_a_closed_loop_only_where_it_holds_requests_back(tmp_path, changes, arrival):
+def test_a_cap_on_users_makes_a_closed_loop_only_without_a_rate(tmp_path, changes, arrival):
     path = tmp_path / "one.json"
     path.write_text(json.dumps(bench_result(**changes)))
 

@@ -24,9 +24,6 @@ BENCH_METRICS = {
 
 NEEDED = ("completed", "total_input_tokens", "total_output_tokens", "duration")
 
-KEPT_UP = 0.9
-"""Share of the offered rate from which on a cap on concurrency did not hold requests back."""
-
 
 def results_in(path: Path, text: str, problems: list[Problem]) -> list[Any]:
     """The objects of a file: one, a list of them, or several one after another (``--append-result``)."""
@@ -79,13 +76,13 @@ def bench_cells(item: Any) -> tuple[dict[str, str], list[str]]:
 
 
 def _arrival(item: Mapping[str, Any], rate: float) -> dict[str, str]:
-    """How requests came: users in a closed loop, unless a rate came through below a cap on them."""
-    users, served = item.get("max_concurrency"), item["completed"] / item["duration"]
-    if users and served < KEPT_UP * rate:
-        return {"arrival": "closed", "concurrency": repr(float(users))}
+    """How requests came: by a rate, with a limit on those in flight if there was one; or users in a closed loop."""
+    users = item.get("max_concurrency")
+    cap = {"concurrency": repr(float(users))} if users else {}
     if not isfinite(rate):
-        return {"arrival": "burst"}
-    return {"arrival": "poisson", "request_rate": repr(rate)}
+        return {"arrival": "closed" if users else "burst", **cap}
+    even = item.get("burstiness") is not None and not isfinite(float(item["burstiness"]))
+    return {"arrival": "constant" if even else "poisson", "request_rate": repr(rate), **cap}
 
 
 def _numbers(item: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -93,7 +90,7 @@ def _numbers(item: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     yield "num_requests", float(item.get("num_prompts") or done)
     yield "input_mean", item["total_input_tokens"] / done
     yield "output_mean", item["total_output_tokens"] / done
-    if item.get("burstiness") is not None:
+    if item.get("burstiness") is not None and isfinite(float(item["burstiness"])):
         yield "burstiness", float(item["burstiness"])
     for name, key in (("input", "input_lens"), ("output", "output_lens")):
         lengths = [length for length in item.get(key) or () if _is_positive(length)]

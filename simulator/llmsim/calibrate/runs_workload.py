@@ -37,6 +37,9 @@ def workload_of(run: MeasuredRun, assumed: list[str]) -> dict[str, Any]:
         "output_tokens": _tokens(run, "output"),
         "num_requests": _num_requests(run, assumed),
     }
+    cap = run.count("concurrency")
+    if cap is not None and arrival["kind"] != "closed":
+        data["max_concurrency"] = cap
     cached = run.number("cached_input_mean")
     return data | ({"cached_input_tokens": _cached(run, cached)} if cached else {})
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llmsim.cli.asking import run, sweep
+from llmsim.cli.asking import compare, plan, run, sweep
 from llmsim.cli.group import Commands
 from llmsim.cli.looking import calibrate, convert, info, list_kind, roofline, schema, validate
 
@@ -23,7 +23,7 @@ app = typer.Typer(
 trace = typer.Typer(help="Look into a workload trace, or turn one format into another.", no_args_is_help=True)
 app.add_typer(trace, name="trace")
 
-for command in (run, sweep, roofline, calibrate, validate):
+for command in (run, compare, sweep, plan, roofline, calibrate, validate):
     app.command()(command)
 app.command(name="list")(list_kind)
 app.command()(schema)

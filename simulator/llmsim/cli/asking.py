@@ -1,20 +1,22 @@
-"""The commands that simulate: run, sweep."""
+"""The commands that simulate: run, compare, sweep, plan."""
 
 # ruff: noqa: PLC0415  so that `llmsim --help` is instant
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from llmsim.cli.bench_flags import takes_bench_flags
 from llmsim.cli.options import (
     AsJson,
     Exports,
     Goodput,
     On,
     Plugins,
+    Precision,
     Replications,
     ScenarioFile,
     Seed,
@@ -23,11 +25,14 @@ from llmsim.cli.options import (
     Workers,
     load_plugins,
 )
+from llmsim.spec.bench import BenchFlags
 
 
+@takes_bench_flags
 def run(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
@@ -47,7 +52,7 @@ def run(
     from llmsim.files.scenario_file import load_scenario
 
     load_plugins(plugin)
-    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or ())
+    loaded = load_scenario(scenario, sets or (), seed=seed, goodput=goodput or (), bench=bench)
 
     from llmsim.cli.run import Output, run_scenario
     from llmsim.report.exports.base import read_formats
@@ -56,9 +61,55 @@ def run(
     raise typer.Exit(run_scenario(loaded, output, check=check))
 
 
+@takes_bench_flags
+def compare(
+    scenarios: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCENARIO...", help="Scenario files or names; the first is the baseline."),
+    ],
+    *,
+    bench: BenchFlags,
+    vary: Vary = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    curves: Annotated[
+        bool, typer.Option(help="Run half to one and a half times the request rate as well.")
+    ] = True,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-compare-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when any replication misses a target.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The same requests and seeds on several scenarios or settings, paired, with intervals."""
+    from llmsim.cli.compare import Trials, run_compare
+    from llmsim.cli.sweep import Where
+    from llmsim.planning.points import Base
+
+    load_plugins(plugin)
+    bases = [Base(path, tuple(sets or ()), seed, tuple(goodput or ()), bench) for path in scenarios]
+    trials = Trials(replications, precision, curves)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    raise typer.Exit(run_compare(bases, vary or (), trials, where, check=check))
+
+
+@takes_bench_flags
 def sweep(
     scenario: ScenarioFile,
     *,
+    bench: BenchFlags,
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +119,7 @@ def sweep(
     ] = None,
     vary: Vary = None,
     replications: Replications = None,
+    precision: Precision = None,
     on: On = "pool",
     workers: Workers = None,
     sets: Sets = None,
@@ -86,10 +138,102 @@ def sweep(
     plugin: Plugins = None,
 ) -> None:
     """A grid or list of settings, many runs, resumable. Exits with 2 when a point failed."""
-    from llmsim.cli.sweep import Grid, Where, run_sweep
-    from llmsim.plan.points import Base
+    from llmsim.cli.sweep import Where, run_sweep
+    from llmsim.planning.grid import Wanted
+    from llmsim.planning.points import Base
+    from llmsim.planning.precision import read_precision
 
     load_plugins(plugin)
-    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()))
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
     where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
-    raise typer.Exit(run_sweep(base, Grid(over or (), vary or (), replications), where))
+    share = None if precision is None else read_precision(precision)
+    wanted = Wanted(over or (), vary or (), replications, share)
+    raise typer.Exit(run_sweep(base, wanted, where))
+
+
+@takes_bench_flags
+def plan(
+    scenario: ScenarioFile,
+    *,
+    bench: BenchFlags,
+    find: Annotated[
+        Literal["fleet", "limit", "pareto"],
+        typer.Option(
+            help="fleet: the cheapest that meets the targets. limit: the highest rate or concurrency that this fleet "
+            "takes within them. pareto: what nothing in the space beats on both of cost and attainment, or of "
+            "tokens/s/GPU and tokens/s/user."
+        ),
+    ] = "fleet",
+    vary: Vary = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=START:STOP:STEP",
+            help="limit: what to turn up, within which range; by default the workload's rate or concurrency.",
+            show_default=False,
+        ),
+    ] = None,
+    resolution: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="limit: the largest step, as a share of it; 2% by default.",
+            show_default=False,
+        ),
+    ] = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The most replicas of a fleet; 16 by default.", show_default=False),
+    ] = None,
+    replications: Replications = None,
+    precision: Precision = None,
+    on: On = "pool",
+    workers: Workers = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    goodput: Goodput = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; results/NAME-plan-SHA8 by default.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Exit with 1 when no fleet meets the targets, or the limit is below the scenario's load.",
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    json: AsJson = False,
+    plugin: Plugins = None,
+) -> None:
+    """The cheapest fleet that meets the targets, of all that --vary allows; or the highest load a fleet takes."""
+    given = {"--vary": vary, "--max-replicas": max_replicas, "--precision": precision}
+    wrong = {name for name, value in given.items() if value is not None} if find == "limit" else set()
+    if find != "limit":
+        wrong = {
+            name for name, value in (("--over", over), ("--resolution", resolution)) if value is not None
+        }
+    if wrong:
+        raise typer.BadParameter(f"{' and '.join(sorted(wrong))}: not for --find {find}")
+    from llmsim.cli.plan import find_fleet, find_pareto
+    from llmsim.cli.sweep import Where
+    from llmsim.planning.points import Base
+    from llmsim.planning.precision import read_precision
+    from llmsim.planning.question import Question
+
+    load_plugins(plugin)
+    base = Base(scenario, tuple(sets or ()), seed, tuple(goodput or ()), bench)
+    where = Where(on, workers, tuple(plugin or ()), out, json, quiet)
+    if find == "limit":
+        from llmsim.cli.limit import Range, find_and_tell
+
+        asked = Range(tuple(over or ()), resolution, replications)
+        raise typer.Exit(find_and_tell(base, asked, where, check=check))
+    share = None if precision is None else read_precision(precision)
+    question = Question(tuple(vary or ()), max_replicas, replications, share)
+    if find == "pareto":
+        raise typer.Exit(find_pareto(base, question, where))
+    raise typer.Exit(find_fleet(base, question, where, check=check))

@@ -19,8 +19,10 @@ from llmsim.registry import Registry, nearest
 
 POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
+    "predictors": plugins.PREDICTORS,
     "kv_caches": plugins.KV_CACHES,
     "routers": plugins.ROUTERS,
+    "exports": plugins.EXPORTS,
     "autoscalers": plugins.AUTOSCALERS,
     "reclaim_policies": plugins.RECLAIMS,
     "cost_models": plugins.COST_MODELS,

@@ -33,6 +33,14 @@ Replications = Annotated[
         min=1, metavar="N", help="Runs of every setting, each with a seed of its own.", show_default=False
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Replicate until the means are known to 5%; --replications is then the most.",
+        show_default=False,
+    ),
+]
 On = Annotated[str, typer.Option(metavar="WHERE", help="Who runs: pool, here, ray or ray://HOST:PORT.")]
 Workers = Annotated[
     int | None,

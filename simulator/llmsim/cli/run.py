@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import llmsim
-from llmsim.api import Result, answer
+from llmsim.api import Result, answer, simulate_timed
 from llmsim.cli.console import Console
 from llmsim.cli.progress import ProgressBar
 from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
-from llmsim.measure.records import RunRecord
 from llmsim.measure.slo import has_targets, targets_missed
 from llmsim.report.table import render
 from llmsim.report.whole_files import as_json
 from llmsim.report.write import prepare_directory, write_results
-from llmsim.sim.run import simulate
 
 FINE, MISSED, INTERRUPTED = 0, 1, 130
 
@@ -58,11 +52,12 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
         raise UserError("--check: there are no targets to check", hint="add `slo:`, or --goodput ttft:500")
     sha256 = scenario_sha256(loaded.scenario)
     directory = expanded(output.directory or Path("results") / f"{loaded.scenario.name}-{sha256[:8]}")
-    with _nothing_left_on_error(directory):
+    with nothing_left_on_error(directory):
         prepare_directory(directory, sha256)
-        record, run_info = _timed(loaded, quiet=output.quiet)
+        with ProgressBar(quiet=output.quiet) as progress:
+            record, run_info = simulate_timed(loaded, progress)
         with _finishing(record.interrupted) as late:
-            result = answer(loaded, record)
+            result = answer(loaded, record, run_info)
             write_results(directory, record, result.summary, loaded, run_info, output.exports)
     interrupted = record.interrupted or bool(late)
     with suppress(BrokenPipeError):
@@ -81,25 +76,6 @@ def run_scenario(loaded: LoadedScenario, output: Output, *, check: bool) -> int:
     for sentence in missed:
         print(f"target missed: {sentence}", file=sys.stderr)
     return INTERRUPTED if interrupted else MISSED if missed else FINE
-
-
-def _timed(loaded: LoadedScenario, *, quiet: bool) -> tuple[RunRecord, dict[str, Any]]:
-    """The run, and what depends on the machine that ran it."""
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    with ProgressBar(quiet=quiet) as progress:
-        record = simulate(loaded, progress)
-    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    return record, {
-        "version": llmsim.__version__,
-        "interrupted": record.interrupted,
-        "wall_s": wall_s,
-        "cpu_s": cpu_s,
-        "events": record.events,
-        "events_per_cpu_s": record.events / cpu_s,
-        "requests_per_cpu_s": len(record.requests) / cpu_s,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
 
 
 @contextmanager
@@ -127,7 +103,7 @@ def _finishing(interrupted: bool) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _nothing_left_on_error(directory: Path) -> Iterator[None]:
+def nothing_left_on_error(directory: Path) -> Iterator[None]:
     """Directories made for results that never came are removed again."""
     made = [folder for folder in (directory, *directory.parents) if not os.path.exists(folder)]
     try:

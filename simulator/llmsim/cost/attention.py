@@ -72,6 +72,10 @@ class PricedAttention:
         memory = kv_tokens * self.kv_memory_s + sequences * self.sequence_s
         return Needs(start + kv_tokens * self.kv_compute_s, start + memory)
 
+    def least_prompt_s(self, new_tokens: int, cached: int) -> float:
+        """Arithmetic of a prompt's pairs, the same however it is cut into chunks. Pure query."""
+        return (self.op.span.pairs(new_tokens, cached) + self.half_length * new_tokens) * self.pair_s
+
     def chunk_work(self, new_tokens: int, cached: int) -> Work:
         """FLOPs and bytes of a prefill chunk."""
         op, span = self.op, self.op.span
@@ -110,6 +114,19 @@ class AttentionCost:
     def chunk_s(self, new_tokens: int, cached: int) -> float:
         """Seconds of a prefill chunk over all layers. Pure query."""
         return sum(priced.op.layers * max(priced.chunk_needs(new_tokens, cached)) for priced in self.ops)
+
+    def least_prompt_s(self, new_tokens: int, cached: int) -> float:
+        """Seconds over all layers that no way of cutting a prompt undercuts. Pure query."""
+        return sum(priced.op.layers * priced.least_prompt_s(new_tokens, cached) for priced in self.ops)
+
+    def read_planes(self, num_spans: int) -> list[tuple[float, tuple[float, ...]]]:
+        """(seconds per sequence, per KV token of each span) if memory binds throughout, or arithmetic. Pure query."""
+        memory, compute, per_sequence = [0.0] * num_spans, [0.0] * num_spans, 0.0
+        for priced in self.ops:
+            memory[priced.op.span_index] += priced.op.layers * priced.kv_memory_s
+            compute[priced.op.span_index] += priced.op.layers * priced.kv_compute_s
+            per_sequence += priced.op.layers * priced.sequence_s
+        return [(per_sequence, tuple(memory)), (0.0, tuple(compute))]
 
     def _line_function(self, num_spans: int) -> Line:
         """The cheapest exact ``decode_line``: affine when no operator can turn compute-bound."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -64,3 +65,20 @@ class LinearCost(StageCost):
         """See :class:`StageCost`."""
         per_token_s = self.options.per_decode_kv_token_s
         return DecodeLine(per_token_s * kv_tokens[0], per_token_s * growth[0])
+
+    def floor(self) -> LinearFloor:
+        """See :class:`StageCost`."""
+        o = self.options
+        return LinearFloor(o.per_token_s, ((0.0, (o.per_decode_kv_token_s,)),), o.per_prefill_pair_s)
+
+
+class LinearFloor(NamedTuple):
+    """See :class:`~llmsim.cost.stage.StageFloor`: a line is its own floor."""
+
+    token_s: float
+    read_planes: Sequence[tuple[float, Sequence[float]]]
+    pair_s: float
+
+    def prompt_s(self, new_tokens: int, cached: int) -> float:
+        """See :class:`~llmsim.cost.stage.StageFloor`. Cut or not, the pairs are the same."""
+        return self.pair_s * FULL.pairs(new_tokens, cached)

@@ -77,6 +77,10 @@ class Op(ABC):
     def needs(self, n: int) -> Needs:
         """Seconds of one layer by resource, the floor left out."""
 
+    def least_s(self) -> float:
+        """Seconds of one layer are at least n times this, for every n. Pure query."""
+        return 0.0
+
     def seconds(self, n: int) -> float:
         """Time of all its layers, in seconds. Pure query."""
         return self.layers * (max(self.needs(n)) + self.floor_s) if n else 0.0
@@ -105,6 +109,10 @@ class StreamOp(Op):
         """See :meth:`Op.needs`."""
         compute_s, memory_s = self._each_s
         return Needs(n * compute_s, n * memory_s, launch=self._launch(n))
+
+    def least_s(self) -> float:
+        """See :meth:`Op.least_s`."""
+        return max(self._each_s)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,11 @@ class GemmOp(Op):
         compute /= 1 + self.boost / (1 + n * fall)
         return Needs(*hidden(compute, weight_s + n * activation_s, self.overlap), launch=self._launch(n))
 
+    def least_s(self) -> float:
+        """See :meth:`Op.least_s`: no row goes to waste, at the highest clocks, or only activations stream."""
+        column_tiles, row_s, _, activation_s, _ = self._each
+        return max(column_tiles / self.num_sms * row_s / (1 + self.boost), activation_s)
+
 
 def distinct_experts(num_experts: float, top_k: float, draws: float) -> float:
     """Expected number of experts that ``draws`` tokens touch when routing is even. Pure query."""
@@ -127,3 +132,10 @@ class ExpertsOp(Op):
         compute = rows * self.flops_per_row / self.flops_per_s
         memory = self.distinct(n) * self.expert_bytes + rows * self.activation_bytes_per_row
         return Needs(*hidden(compute, memory / self.bytes_per_s, self.overlap), launch=self._launch(n))
+
+    def least_s(self) -> float:
+        """See :meth:`Op.least_s`: the experts' weights are read for nothing."""
+        rows = self.alike * self.top_k * self.share
+        return rows * max(
+            self.flops_per_row / self.flops_per_s, self.activation_bytes_per_row / self.bytes_per_s
+        )

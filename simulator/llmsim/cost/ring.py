@@ -85,5 +85,8 @@ class RingStage(RooflineStage):
         """See :class:`llmsim.cost.stage.StageCost`."""
         return super().tokens_s(self._own(tokens, sequences), logit_rows, sequences)
 
+    def floor(self) -> None:
+        """See :class:`llmsim.cost.stage.StageCost`. Its price is no sum of terms of one count each."""
+
     def _counts(self, tokens: int, logit_rows: int, sequences: int) -> Iterator[tuple[Op, int]]:
         return super()._counts(self._own(tokens, sequences), logit_rows, sequences)

@@ -7,6 +7,7 @@ Counts repeat and contexts grow steadily, so the two questions asked most are a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from llmsim.cost.attention import AttentionCost, PricedAttention
 from llmsim.cost.lowering import Lowering
@@ -75,6 +76,11 @@ class RooflineStage(StageCost):
     def decode_line(self, sequences: int, kv_tokens: Sequence[int], growth: Sequence[int]) -> DecodeLine:
         """See :class:`StageCost`."""
         return self._attention.decode_line(sequences, kv_tokens, growth)
+
+    def floor(self) -> RooflineFloor | None:
+        """See :class:`StageCost`."""
+        tokens = (op.layers * op.least_s() for op in self.table.ops if op.per == "tokens")
+        return RooflineFloor(sum(tokens), self._attention.read_planes(len(self.spans)), self._attention)
 
     def _counts(self, tokens: int, logit_rows: int, sequences: int) -> Iterator[tuple[Op, int]]:
         counts = {"tokens": tokens, "logit_rows": logit_rows, "sequences": sequences}
@@ -147,3 +153,15 @@ class RooflineStage(StageCost):
         works = [op.work(n).times(op.layers) for op, n in self._counts(tokens, logit_rows, sequences)]
         works += [op.summed_work(prefill_pairs, decode_kv_tokens) for op in self._attention.ops]
         return Work(*(sum(column) for column in zip(*works, strict=True)))
+
+
+class RooflineFloor(NamedTuple):
+    """See :class:`~llmsim.cost.stage.StageFloor`: arithmetic without starts, tails or streaming."""
+
+    token_s: float
+    read_planes: Sequence[tuple[float, Sequence[float]]]
+    attention: AttentionCost
+
+    def prompt_s(self, new_tokens: int, cached: int) -> float:
+        """See :class:`~llmsim.cost.stage.StageFloor`."""
+        return self.attention.least_prompt_s(new_tokens, cached)

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from llmsim.spec.attention import FOREVER, Span
 
-__all__ = ["FOREVER", "DecodeLine", "StageCost"]
+__all__ = ["FOREVER", "DecodeLine", "StageCost", "StageFloor"]
 
 
 class DecodeLine(NamedTuple):
@@ -28,6 +28,26 @@ class DecodeLine(NamedTuple):
     first_s: float
     step_s: float
     valid_for: int = FOREVER
+
+
+class StageFloor(Protocol):
+    """What no way of batching can undercut, of a stage whose ``tokens_s(T, S, B)`` is a sum of terms of one count each.
+
+    Attributes:
+        token_s: ``tokens_s`` is at least this many seconds for each token, however many there are.
+        read_planes: Pairs (seconds per sequence, seconds per KV token of each span); for each of them
+            ``decode_line`` is at least ``sequences · first + Σ kv_tokens · second``.
+    """
+
+    @property
+    def token_s(self) -> float: ...  # noqa: D102  above
+
+    @property
+    def read_planes(self) -> Sequence[tuple[float, Sequence[float]]]: ...  # noqa: D102  above
+
+    def prompt_s(self, new_tokens: int, cached: int) -> float:
+        """Σ ``chunk_s`` over the chunks of ``new_tokens`` after ``cached`` is at least this, however they are cut."""
+        ...
 
 
 class StageCost(ABC):
@@ -63,6 +83,10 @@ class StageCost(ABC):
             kv_tokens: Per span, KV tokens they read together in the first iteration.
             growth: Per span, how many more they read in each later iteration.
         """
+
+    def floor(self) -> StageFloor | None:
+        """What no batch can undercut; None where the cost model promises nothing. Pure query."""
+        return None
 
     def bound_seconds(self, tokens: int, logit_rows: int, sequences: int) -> dict[str, float]:
         """``tokens_s`` by the resource that binds: compute, memory, network, launch, host (or other)."""

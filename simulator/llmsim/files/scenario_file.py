@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from llmsim.errors import CatalogError, Problem, ScenarioError
 from llmsim.files import catalog
+from llmsim.files.bench_flags import apply_bench_flags
 from llmsim.files.catalog import expanded
 from llmsim.files.changes import Change, apply, read_changes
 from llmsim.files.explain import explain
@@ -23,6 +24,7 @@ from llmsim.files.yaml_text import Document, read_yaml
 from llmsim.files.zones import fleet_conflicts
 from llmsim.registry import nearest
 from llmsim.spec.base import Place, raise_problems
+from llmsim.spec.bench import BenchFlags
 from llmsim.spec.model import ModelShape
 from llmsim.spec.parallel import parallel_conflicts
 from llmsim.spec.scenario import Scenario, length_conflicts
@@ -64,29 +66,39 @@ class LoadedScenario:
 
 
 def load_scenario(
-    path: Path | str,
+    source: Path | str | LoadedScenario,
     sets: Sequence[str] = (),
     *,
     seed: int | None = None,
     goodput: Sequence[str] = (),
+    bench: BenchFlags | None = None,
     changes: Sequence[Change] = (),
 ) -> LoadedScenario:
-    """The scenario in the file ``path``, checked against the schema and the catalogue.
+    """The scenario in a file, or a loaded one changed, checked against the schema and the catalogue.
 
     Args:
-        path: A YAML file, or the name of a shipped scenario.
+        source: A YAML file, the name of a shipped scenario, or a scenario that was loaded before.
         sets: Changes, each ``path.to.key=value`` with the value in YAML.
         seed: Replaces ``simulation.seed``.
         goodput: Targets as ``ttft:200``, in milliseconds; merged into ``slo``.
+        bench: Workload options of ``vllm bench serve``; each replaces what the file says.
         changes: More changes, made after those.
 
     Raises:
         ScenarioError: With every problem found in file and changes.
     """
-    path = _scenario_path(expanded(path))
-    base_dir = path.parent.resolve()
-    document = _document(path)
-    for change in (*read_changes(sets, goodput, seed, document.problems), *changes):
+    if isinstance(source, LoadedScenario):
+        path, base_dir = source.path, source.base_dir
+        document = Document(str(path), source.scenario.model_dump(mode="json"))
+    else:
+        path = _scenario_path(expanded(source))
+        base_dir = path.parent.resolve()
+        document = _document(path)
+    for change in read_changes(sets, goodput, seed, document.problems):
+        apply(change, document)
+    if bench:
+        apply_bench_flags(bench, document)
+    for change in changes:
         apply(change, document)
     unreadable = {problem.where for problem in document.problems}
     document.value.setdefault("name", re.sub(r"[^\w.+-]+", "-", path.stem)[:80])

@@ -23,6 +23,8 @@ BURST = 2.0
 RISING_R2 = 0.5
 MOST_VARIATION = 2.0
 """The largest coefficient of variation that excuses a queue: beyond it, bursts are what there is to report."""
+TOO_SHORT = "the run is too short to tell whether the fleet keeps up"
+"""What a note begins with where growth may be chance."""
 SLOWER = 1.1
 """By how much the later requests stay longer where growth is more than a system filling up."""
 
@@ -152,7 +154,7 @@ class Backlog:
             )
         if self._may_go_on_growing:
             notes.append(
-                "the run is too short to tell whether the fleet keeps up: at the last arrival "
+                f"{TOO_SHORT}: at the last arrival "
                 f"{self.left_behind:,} of {self.offered:,} requests were in the system, {self.growth:,} more "
                 "than half-way; offer more requests"
             )

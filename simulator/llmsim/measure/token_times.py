@@ -28,7 +28,7 @@ class TokenTimes:
         self._ends: dict[tuple[int, int], Floats] = {}
 
     def of(self, req: Request) -> Floats:
-        """Seconds of every token of ``req``, rising. shape (output_tokens,), or less where it is not done."""
+        """Seconds of every token of ``req``, which is completed, rising. shape (output_tokens,)"""
         stays = [
             part
             for stint in req.stays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from llmsim.cost.memory import UNLIMITED_BLOCKS
 from llmsim.files import catalog
@@ -12,11 +13,15 @@ from llmsim.measure.records import ReplicaRecord, RunRecord
 from llmsim.report.facts import Fact
 from llmsim.report.fleet_assumptions import fleet_assumptions
 from llmsim.report.format import dollars, figures
+from llmsim.sim.run import simulate
 from llmsim.spec.hardware import Cited
 from llmsim.spec.model import ModelShape
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Pool
 from llmsim.units import format_bytes, format_si
+
+_MOMENT_S = 1e-9
+"""Time enough for a fleet to be there, and for nothing to happen."""
 
 
 def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
@@ -29,6 +34,13 @@ def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
             fact._replace(label=prefix + fact.label) for fact in _pool_facts(replica, num_replicas, loaded)
         ]
     return facts + fleet_assumptions(record, loaded.scenario.fleet)
+
+
+def base_assumptions(loaded: LoadedScenario) -> list[Fact]:
+    """What every run of a scenario takes as given, for a report about many: what its fleet is at the start."""
+    moment = loaded.scenario.simulation.model_copy(update={"max_duration_s": _MOMENT_S})
+    scenario = loaded.scenario.model_copy(update={"simulation": moment})
+    return assumptions(simulate(replace(loaded, scenario=scenario)), loaded)
 
 
 def _models(loaded: LoadedScenario) -> list[Fact]:
@@ -52,11 +64,13 @@ def _model(shape: ModelShape) -> Fact:
 
 def _workload(record: RunRecord, scenario: Scenario) -> Fact:
     """How requests arrive and how long they are, as asked for and as offered."""
-    offered = max(1, len(record.requests))
-    input_tokens = sum(request.input_tokens for request in record.requests) / offered
-    output_tokens = sum(request.output_tokens for request in record.requests) / offered
-    lengths = f"on average {figures(input_tokens)} in, {figures(output_tokens)} out"
-    return Fact("Workload", f"{record.workload}; {lengths}; seed {scenario.simulation.seed}")
+    offered = len(record.requests)
+    said = [record.workload]
+    if offered and record.end_s > _MOMENT_S:
+        input_tokens = sum(request.input_tokens for request in record.requests) / offered
+        output_tokens = sum(request.output_tokens for request in record.requests) / offered
+        said.append(f"on average {figures(input_tokens)} in, {figures(output_tokens)} out")
+    return Fact("Workload", "; ".join([*said, f"seed {scenario.simulation.seed}"]))
 
 
 def _pools(record: RunRecord, scenario: Scenario) -> list[tuple[ReplicaRecord, int]]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import Any
 
@@ -16,9 +12,10 @@ from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import RequestTable
 from llmsim.report import facts
 from llmsim.report.assumptions import assumptions
-from llmsim.report.facts import Fact
 from llmsim.report.format import dollars, figures, milliseconds, percent
+from llmsim.report.pieces import about_time, facts_table, figure, notes_list, scenario_text
 from llmsim.report.plots import plot_data
+from llmsim.report.shell import asset, shell
 from llmsim.report.steady import steady_facts
 from llmsim.report.verdict import Verdict, verdict
 
@@ -37,48 +34,33 @@ def page(
     """
     judged = verdict(summary, loaded.scenario.slo)
     data = plot_data(summary, record, loaded.scenario.slo, table)
-    style, script = _asset("page.css"), "".join(map(_asset, ("ticks.js", "plot.js", "page.js")))
-    return Template(_asset("page.html")).substitute(
-        title=escape(loaded.scenario.name),
-        subtitle=escape(facts.subtitle(record, loaded.models_in_words)),
+    body = Template(asset("run.html")).substitute(
         verdict=_verdict(judged, summary),
         tiles=_tiles(summary, judged),
-        notes=_notes(summary["notes"]),
-        distributions="".join(_figure(spec, bool(spec["x"])) for spec in data["distributions"]),
+        notes=notes_list(summary["notes"]),
+        distributions="".join(figure(spec, bool(spec["x"])) for spec in data["distributions"]),
         latency=_latency(summary),
-        time_about=escape(_about_time(data, summary)),
-        times="".join(_figure(spec, True) for spec in data["times"]),
-        use=_facts(
+        time_about=escape(about_time(data)),
+        times="".join(figure(spec, True) for spec in data["times"]),
+        use=facts_table(
             [
                 *facts.request_facts(summary, record),
                 *facts.use_facts(summary, record),
                 *steady_facts(summary),
             ]
         ),
-        assumptions=_facts(assumptions(record, loaded)),
-        scenario=escape(resolved),
-        version=escape(str(summary["version"])),
-        sha256=escape(str(summary["scenario_sha256"])[:12]),
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
-        data=_embedded(data),
+        assumptions=facts_table(assumptions(record, loaded)),
+        scenario=scenario_text("Scenario, fully resolved", resolved),
     )
-
-
-def _asset(name: str) -> str:
-    return files("llmsim.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """What a content security policy calls an inline script or style."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _embedded(data: Mapping[str, Any]) -> str:
-    """JSON that no text in it can end early: ``<`` is written as an escape."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return shell(
+        title=loaded.scenario.name,
+        subtitle=facts.subtitle(record, loaded.models_in_words),
+        body=body,
+        version=str(summary["version"]),
+        sha256=str(summary["scenario_sha256"]),
+        data=data,
+        scripts=("ticks.js", "chart.js", "plot.js", "numbers.js", "times.js", "page.js"),
+    )
 
 
 def _verdict(judged: Verdict, summary: Mapping[str, Any]) -> str:
@@ -117,30 +99,6 @@ def _tiles(summary: Mapping[str, Any], judged: Verdict) -> str:
     return f'<dl class="tiles">{body}</dl>'
 
 
-def _notes(notes: list[str]) -> str:
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
-
-
-def _figure(spec: Mapping[str, Any], has_samples: bool) -> str:
-    """A plot's frame; ``page.js`` fills it, or it says that there is nothing to draw."""
-    host = f'<div class="host{"" if has_samples else " empty"}" id="plot-{spec["id"]}">'
-    inside = "" if has_samples else f"<p>No samples: the run has no {escape(spec['of'])}.</p>"
-    return (
-        f'<figure><header><h3>{escape(spec["title"])}</h3><div class="legend"></div></header>'
-        f"{host}{inside}</div><figcaption>{escape(spec['caption'])}</figcaption></figure>"
-    )
-
-
-def _about_time(data: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    if not data["times"]:
-        return "The run took no time: there is nothing to show."
-    shaded = " The steady state is shaded." if summary["steady_state"] else ""
-    happened = " and ".join(event["name"] for event in data["time"]["events"])
-    marked = f" A triangle is an instance {happened}." if happened else ""
-    return f"Averages over equal intervals of simulated time, all replicas together.{shaded}{marked}"
-
-
 def _latency(summary: Mapping[str, Any]) -> str:
     heads = "".join(f'<th scope="col">{name}</th>' for name in facts.STATISTICS.values())
     rows = "".join(
@@ -151,15 +109,3 @@ def _latency(summary: Mapping[str, Any]) -> str:
         '<h3 class="over">Over the whole run</h3><div class="scroll"><table class="numbers">'
         f"<thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-
-
-def _facts(rows: Iterable[Fact]) -> str:
-    body = "".join(
-        f'<tr><th scope="row">{escape(label)}</th><td>{escape(value)}{_source(source)}</td></tr>'
-        for label, value, source in rows
-    )
-    return f'<table class="facts"><tbody>{body}</tbody></table>'
-
-
-def _source(text: str) -> str:
-    return f' <span class="source">{escape(text)}</span>' if text else ""

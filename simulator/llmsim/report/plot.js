@@ -1,6 +1,4 @@
-// One plot of report.html, in plain SVG.
-
-const MARGIN = { top: 26, right: 14, bottom: 38, left: 46 };
+// A distribution or values over time, as steps.
 
 /**
  * One panel. `spec`: title, x, series [{name, y}], xLabel, yLabel, height,
@@ -8,32 +6,13 @@ const MARGIN = { top: 26, right: 14, bottom: 38, left: 46 };
  * events ([{name, x}]: what happened when),
  * fromZero (a distribution: it rises from 0 and holds its last value). Series are steps: y[i] holds from x[i] on.
  */
-class Plot {
+class Plot extends Chart {
   constructor(host, spec, readOut) {
-    Object.assign(this, { host, spec, readOut, log: false, cursor: null, peers: [this] });
-    this.hidden = new Set();
-    this.svg = make("svg", { class: "plot", tabindex: "0", role: "slider", "aria-label": `${spec.title}: ${spec.about}` });
-    this.tip = html("div", "tip", "");
-    this.tip.hidden = true;
-    host.append(this.svg, this.tip);
-    if (spec.series.length > 1) this.addLegend();
-    this.listen();
-    new ResizeObserver(() => this.draw()).observe(host);
-    this.draw();
-  }
-
-  addLegend() {
-    const legend = this.host.parentElement.querySelector(".legend");
-    this.spec.series.forEach((series, index) => {
-      const button = html("button", `key s${series.color}`, series.name, legend);
-      button.type = "button";
-      button.setAttribute("aria-pressed", "true");
-      button.addEventListener("click", () => {
-        if (!this.hidden.delete(index)) this.hidden.add(index);
-        button.setAttribute("aria-pressed", String(!this.hidden.has(index)));
-        this.draw();
-      });
-    });
+    super(host, spec);
+    this.log = false;
+    this.readOut = (index) => readOut(this, index);
+    this.addLegend();
+    this.begin();
   }
 
   /** What is to be seen along x: [low, high]. */
@@ -48,60 +27,21 @@ class Plot {
 
   yDomain() {
     if (this.spec.yMax) return [0, this.spec.yMax];
-    const shown = this.spec.series.filter((_, index) => !this.hidden.has(index));
-    const top = shown.reduce((most, series) => series.y.reduce((a, b) => Math.max(a, b), most), 0);
+    const top = this.shown().reduce((most, series) => series.y.reduce((a, b) => Math.max(a, b), most), 0);
     return [0, top > 0 ? top * 1.06 : 1];
   }
 
-  draw() {
-    const width = Math.max(220, Math.floor(this.host.clientWidth));
-    const right = width - MARGIN.right;
-    const height = this.spec.height;
-    const bottom = height - MARGIN.bottom;
-    this.px = axis(...this.xDomain(), MARGIN.left, right, this.log);
-    this.py = axis(...this.yDomain(), bottom, MARGIN.top, false);
-    this.svg.replaceChildren();
-    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.svg.setAttribute("height", height);
-    this.area = { left: MARGIN.left, right, top: MARGIN.top, bottom };
+  paint() {
+    const { left, right, top, bottom } = this.area;
+    this.px = axis(...this.xDomain(), left, right, this.log);
+    this.py = axis(...this.yDomain(), bottom, top, false);
     this.drawBand();
-    this.drawAxes();
-    const clip = `clip-${this.spec.id}`;
-    make("rect", { x: MARGIN.left, y: MARGIN.top - 3, width: right - MARGIN.left, height: bottom - MARGIN.top + 6 },
-      make("clipPath", { id: clip }, this.svg));
-    const curves = make("g", { "clip-path": `url(#${clip})` }, this.svg);
-    this.spec.series.forEach((series, index) => {
-      if (!this.hidden.has(index)) make("path", { class: `curve s${series.color}`, d: this.path(series.y) }, curves);
-    });
+    this.drawAxes(this.log, false);
+    const curves = this.clipped();
+    for (const series of this.shown()) make("path", { class: `curve s${series.color}`, d: this.path(series.y) }, curves);
     this.drawLimit();
     this.drawMarks();
     this.drawEvents();
-    this.hair = make("line", { class: "hair", y1: MARGIN.top, y2: bottom, visibility: "hidden" }, this.svg);
-    if (this.cursor !== null) this.showCursor(this.cursor, false);
-    else this.describe(0);
-  }
-
-  drawAxes() {
-    const { left, right, top, bottom } = this.area;
-    const axes = make("g", { class: "axes", "aria-hidden": "true" }, this.svg);
-    for (const value of this.py.ticks(4)) {
-      const y = this.py(value);
-      make("line", { class: "grid", x1: left, x2: right, y1: y, y2: y }, axes);
-      make("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, axes).textContent = tickText(value);
-    }
-    let free = -Infinity;
-    for (const value of this.px.ticks(Math.floor((right - left) / (this.log ? 36 : 64)))) {
-      const label = tickText(value);
-      const half = label.length * 3.4;
-      const x = this.px(value);
-      make("line", { class: "tick", x1: x, x2: x, y1: bottom, y2: bottom + 4 }, axes);
-      if (x - half < free || x + half > right + MARGIN.right) continue;
-      make("text", { x, y: bottom + 17, "text-anchor": "middle" }, axes).textContent = label;
-      free = x + half + 8;
-    }
-    make("line", { class: "base", x1: left, x2: right, y1: bottom, y2: bottom }, axes);
-    make("text", { class: "label", x: 0, y: top - 14 }, axes).textContent = this.spec.yLabel;
-    make("text", { class: "label", x: right, y: bottom + 33, "text-anchor": "end" }, axes).textContent = this.spec.xLabel;
   }
 
   path(y) {
@@ -127,7 +67,7 @@ class Plot {
   drawLimit() {
     const { limit, xUnit } = this.spec;
     if (limit === null || limit === undefined) return;
-    const { left, right, top, bottom } = this.area;
+    const { right, top, bottom } = this.area;
     const x = this.px(limit);
     const beyond = x > right;
     if (!beyond) make("line", { class: "limit", x1: x, x2: x, y1: top - 4, y2: bottom }, this.svg);
@@ -155,7 +95,7 @@ class Plot {
       make("title", {}, make("circle", { class: "mark", cx, cy, r: 3.5 }, this.svg)).textContent = `${name} ${figures(x)} ${this.spec.xUnit}`;
       if (!named) continue;
       const text = `${name}  ${figures(x)}`;
-      const fits = cx + 12 + text.length * 6.2 < right + MARGIN.right;
+      const fits = cx + 12 + text.length * 6.2 < right + this.margin.right;
       const place = fits ? { x: cx + 8, y: cy + 14 } : { x: cx - 8, y: cy - 3, "text-anchor": "end" };
       make("text", { class: "mark-name", ...place }, this.svg).textContent = text;
     }
@@ -173,27 +113,12 @@ class Plot {
     }
   }
 
-  listen() {
-    const point = (event) => {
-      const box = this.svg.getBoundingClientRect();
-      const share = (event.clientX - box.left - MARGIN.left) / (box.width - MARGIN.left - MARGIN.right);
-      const { low, high } = this.px;
-      const value = this.log ? low * (high / low) ** share : low + (high - low) * share;
-      this.moveTo(lastNotAbove(this.spec.x.slice(0, this.stops()), value));
-    };
-    this.svg.addEventListener("pointermove", point);
-    this.svg.addEventListener("pointerdown", point);
-    this.svg.addEventListener("pointerleave", () => this.moveTo(null));
-    this.svg.addEventListener("blur", () => this.moveTo(null));
-    this.svg.addEventListener("keydown", (event) => {
-      const last = this.stops() - 1;
-      const now = this.cursor ?? -1;
-      const pace = event.shiftKey ? Math.ceil(last / 20) : 1;
-      const to = { ArrowRight: now + pace, ArrowUp: now + pace, ArrowLeft: now - pace, ArrowDown: now - pace, Home: 0, End: last, Escape: null }[event.key];
-      if (to === undefined) return;
-      event.preventDefault();
-      this.moveTo(to === null ? null : Math.max(0, Math.min(last, to)));
-    });
+  stopAt(x) {
+    const { left, right } = this.area;
+    const share = (x - left) / (right - left);
+    const { low, high } = this.px;
+    const value = this.log ? low * (high / low) ** share : low + (high - low) * share;
+    return lastNotAbove(this.spec.x.slice(0, this.stops()), value);
   }
 
   /** How many values of x a cursor can stand on: the last edge of a time axis is not one. */
@@ -201,47 +126,20 @@ class Plot {
     return this.spec.series[0].y.length;
   }
 
-  moveTo(index) {
-    for (const peer of this.peers) {
-      peer.cursor = index;
-      if (index === null) peer.hideCursor();
-      else peer.showCursor(index, peer === this);
-    }
+  /** A distribution: value by share; over time: a row for each interval. */
+  table() {
+    const { x, series, xUnit, yUnit, fromZero } = this.spec;
+    if (fromZero) return { head: ["% of requests", `at most (${xUnit})`], rows: x.map((value, i) => [withUnit(series[0].y[i], "%"), figures(value)]) };
+    const row = (_, i) => [`${figures(x[i])} to ${figures(x[i + 1])} ${xUnit}`, ...series.map(({ y }) => `${figures(y[i])}${yUnit}`)];
+    return { head: ["time", ...series.map(({ name }) => name)], rows: series[0].y.map(row) };
   }
 
-  hideCursor() {
-    this.hair.setAttribute("visibility", "hidden");
-    this.tip.hidden = true;
-    this.svg.querySelectorAll(".dot").forEach((dot) => dot.remove());
-  }
-
-  showCursor(index, withTip) {
-    this.hideCursor();
-    const { left, right } = this.area;
+  mark(index) {
+    const { left, right, top, bottom } = this.area;
     const value = this.spec.x[index];
     const x = Math.min(right, Math.max(left, this.px(this.log ? Math.max(value, this.px.low) : value)));
-    this.hair.setAttribute("x1", x);
-    this.hair.setAttribute("x2", x);
-    this.hair.setAttribute("visibility", "visible");
-    this.spec.series.forEach((series, i) => {
-      if (!this.hidden.has(i)) make("circle", { class: `dot s${series.color}`, cx: x, cy: this.py(series.y[index]), r: 3.5 }, this.svg);
-    });
-    this.describe(index);
-    if (!withTip) return;
-    this.tip.replaceChildren();
-    this.readOut(this, index).forEach((line) => html("div", line.color === undefined ? "" : `line s${line.color}`, line.text, this.tip));
-    this.tip.hidden = false;
-    const scale = this.svg.getBoundingClientRect().width / (right + MARGIN.right);
-    const room = this.host.clientWidth - this.tip.offsetWidth - 4;
-    const wanted = x * scale + 14 <= room ? x * scale + 14 : x * scale - 14 - this.tip.offsetWidth;
-    this.tip.style.left = `${Math.max(0, Math.min(room, wanted))}px`;
-  }
-
-  describe(index) {
-    this.svg.setAttribute("aria-valuemin", "0");
-    this.svg.setAttribute("aria-valuemax", String(this.stops() - 1));
-    this.svg.setAttribute("aria-valuenow", String(index));
-    this.svg.setAttribute("aria-valuetext", this.readOut(this, index).map((line) => line.text).join(", "));
+    this.hair(x, top, x, bottom);
+    for (const series of this.shown()) make("circle", { class: `dot s${series.color}`, cx: x, cy: this.py(series.y[index]), r: 3.5 }, this.svg);
+    return x;
   }
 }
-

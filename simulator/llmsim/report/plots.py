@@ -74,12 +74,12 @@ def plot_data(summary: Mapping[str, Any], record: RunRecord, slo: Slo, table: Re
             distribution(metric, getattr(table, metric)[table.completed], getattr(slo, metric))
             for metric in ABOUT
         ],
-        **_over_time(summary, record, table),
+        **over_time(summary, record, table),
     }
 
 
-def _over_time(summary: Mapping[str, Any], record: RunRecord, table: RequestTable) -> dict[str, Any]:
-    """The time axis all panels share, and the panels; none for a run that took no time."""
+def over_time(summary: Mapping[str, Any], record: RunRecord, table: RequestTable) -> dict[str, Any]:
+    """Values over time: the axis that all panels share, and the panels; none for a run that took no time."""
     values = series(record, NUM_BINS, table=table)
     if not values:
         return {"time": None, "times": []}

@@ -10,25 +10,25 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from llmsim.files.scenario_file import LoadedScenario
-from llmsim.files.scenario_text import resolved_yaml
-from llmsim.plan.outcome import Outcome
-from llmsim.plan.replicate import Estimate
-from llmsim.plan.sweep import Swept, by_setting
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.replicate import Estimate
+from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report.format import MISSING, dollars, figures, percent
-from llmsim.report.whole_files import Columns, Fill, as_json, table, text
+from llmsim.report.whole_files import Columns
 
 COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
     "request_throughput": ("req/s", figures),
     "output_throughput": ("tokens/s", figures),
     "p50_ttft_ms": ("TTFT P50", figures),
-    "p99_ttft_ms": ("P99, ms", figures),
+    "p99_ttft_ms": ("TTFT P99", figures),
     "p50_tpot_ms": ("TPOT P50", figures),
-    "p99_tpot_ms": ("P99, ms", figures),
+    "p99_tpot_ms": ("TPOT P99", figures),
     "slo_attainment": ("in SLO", percent),
     "usd_per_million_output_tokens": ("$/M out", dollars),
 }
 """Summary field to its heading and how it is written."""
+LEFT_OUT = ("output_throughput", "p50_ttft_ms", "p50_tpot_ms")
+"""Columns that make room for intervals where there are several seeds."""
 
 
 def sweep_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -48,15 +48,18 @@ def sweep_table(outcomes: Sequence[Outcome]) -> Table:
     swept = by_setting(outcomes)
     keys = list(dict.fromkeys(key for each in swept for key in each.settings))
     fields = {field for each in swept for group in each.together.groups for field in group.estimates}
-    shown = [field for field in COLUMNS if field in fields]
+    several = any(len(each.outcomes) > 1 for each in swept)
+    shown = [field for field in COLUMNS if field in fields and not (several and field in LEFT_OUT)]
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(key.rpartition(".")[2], overflow="fold")
-    lines.add_column("load")
+        lines.add_column(key.rpartition(".")[2], no_wrap=True)
+    lines.add_column("load", no_wrap=True)
     for field in shown:
         lines.add_column(COLUMNS[field][0], justify="right", no_wrap=True)
-    if any(len(each.outcomes) > 1 for each in swept):
-        lines.caption = "mean over seeds ± half-width of its 95% interval; – where it has none: see the notes"
+    if several:
+        lines.caption = (
+            "ms; mean over seeds ± half-width of its 95% interval; – where there is none: see the notes"
+        )
         lines.caption_justify = "left"
     for each in swept:
         values = [written(each.settings.get(key)) for key in keys]
@@ -80,7 +83,7 @@ def _cell(field: str, found: Estimate | None) -> str:
         return MISSING
     text = COLUMNS[field][1](found.mean)
     share = found.relative_half_width
-    return text if share is None else f"{text} ±{100 * share:.2g}%"
+    return text if share is None else f"{text} ±{figures(100 * share)}%"
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[str]:
@@ -111,16 +114,7 @@ def in_words(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.rpartition('.')[2]} {written(value)}" for key, value in settings.items())
 
 
-def sweep_files(loaded: LoadedScenario, outcomes: Sequence[Outcome]) -> dict[str, Fill]:
-    """What a sweep's directory holds beside its store: name to content."""
-    return {
-        "sweep.json": text(as_json(sweep_json(outcomes))),
-        "scenario.yaml": text(resolved_yaml(loaded.scenario)),
-        **table("points", _columns(outcomes)),
-    }
-
-
-def _columns(outcomes: Sequence[Outcome]) -> Columns:
+def point_columns(outcomes: Sequence[Outcome]) -> Columns:
     """One entry a run: settings, seed, and every figure of the summary that is a number or a word."""
     keys = dict.fromkeys(key for outcome in outcomes for key in outcome.settings)
     fields = dict.fromkeys(

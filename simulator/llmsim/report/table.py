@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.segment import Segment
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,9 +16,9 @@ from llmsim.report.assumptions import assumptions
 from llmsim.report.facts import Fact
 from llmsim.report.format import percent
 from llmsim.report.steady import steady_facts
+from llmsim.report.trimmed import Trimmed
 from llmsim.report.verdict import Verdict, verdict
 
-WIDTH = 100
 STYLE = {"met": "bold green", "missed": "bold red", "unset": "bold"}
 
 
@@ -44,31 +41,7 @@ def render(summary: Mapping[str, Any], record: RunRecord, loaded: LoadedScenario
     parts += [Text("Assumptions", style="bold"), _facts(assumptions(record, loaded)), Text()]
     parts += [_latency(summary), Text(), _facts([*requests, *use])]
     parts += [Text(f"Note: {note}", style="yellow") for note in summary["notes"]]
-    return _Page(Group(*parts))
-
-
-@dataclass(frozen=True)
-class _Page:
-    """What it shows, as wide as the terminal, a pipe's COLUMNS or 100, and without spaces at line ends."""
-
-    content: RenderableType
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(WIDTH, options.max_width)
-        columns = os.environ.get("COLUMNS", "")
-        if not console.is_terminal and columns.isdecimal() and int(columns):
-            width = min(width, int(columns))
-        for line in console.render_lines(self.content, options.update(width=width), pad=False):
-            yield from _trimmed(line)
-            yield Segment.line()
-
-
-def _trimmed(line: list[Segment]) -> list[Segment]:
-    """``line`` without the spaces at its end."""
-    kept = list(line)
-    while kept and not kept[-1].text.rstrip():
-        kept.pop()
-    return [*kept[:-1], kept[-1]._replace(text=kept[-1].text.rstrip())] if kept else []
+    return Trimmed(Group(*parts))
 
 
 def _headline(judged: Verdict, name: str) -> list[RenderableType]:

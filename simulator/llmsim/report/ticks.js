@@ -74,3 +74,32 @@ function axis(low, high, start, end, isLog) {
   return Object.assign(place, { low, high, ticks: (most) => (isLog ? logTicks : linearTicks)(low, high, most) });
 }
 
+
+/** A value with its unit as people write it: $2.49, 99.1%, 212 ms, 12.3 s. */
+function withUnit(value, unit) {
+  if (value === null || value === undefined) return "–";
+  if (unit === "ms" && Math.abs(value) >= 1e4) return `${figures(value / 1e3)} s`;
+  if (unit.startsWith("$")) return `${value < 0 ? "-" : ""}$${Math.abs(value) >= 1 && Math.abs(value) < 1e5 ? Math.abs(value).toFixed(2) : figures(Math.abs(value))}${unit.slice(1)}`;
+  if (unit === "%") return `${Number(value.toFixed(Math.abs(value) >= 1 && value < 99 ? 1 : 2))}%`;
+  return unit ? `${figures(value)} ${unit}` : figures(value);
+}
+
+/** A value with its interval, where there is one. */
+function withInterval(value, low, high, unit) {
+  const text = withUnit(value, unit);
+  return low === null || low === undefined || high === null || high === undefined ? text : `${text} [${withUnit(low, unit)}, ${withUnit(high, unit)}]`;
+}
+
+/** A mark whose shape tells series apart where colours do not: circle, square, diamond, triangle. */
+function markPath(shape, x, y, r) {
+  const [a, b] = [x.toFixed(1), y.toFixed(1)];
+  if (shape === 1) return `M${(x - r * 0.9).toFixed(1)} ${(y - r * 0.9).toFixed(1)}h${1.8 * r}v${1.8 * r}h${-1.8 * r}z`;
+  if (shape === 2) return `M${a} ${(y - 1.25 * r).toFixed(1)}l${1.25 * r} ${1.25 * r}l${-1.25 * r} ${1.25 * r}l${-1.25 * r} ${-1.25 * r}z`;
+  if (shape === 3) return `M${a} ${(y - 1.2 * r).toFixed(1)}l${1.15 * r} ${2 * r}h${-2.3 * r}z`;
+  return `M${(x - r).toFixed(1)} ${b}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
+}
+
+/** A text of at most so many letters. */
+function cut(text, most) {
+  return text.length > most ? `${text.slice(0, Math.max(1, most - 1))}…` : text;
+}

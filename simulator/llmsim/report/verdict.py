@@ -141,6 +141,6 @@ NOTHING = "no request was offered."
 SATURATION = {
     "stable": "no more requests piled up than chance explains in a run of this length",
     "backlogged": "requests piled up for part of the run; tail latencies depend on when and for how long",
-    "overloaded": "requests came faster than they were served: latencies grow with the run's length",
+    "overloaded": "requests came faster than they were served: they wait longer the longer the run is",
 }
 """What each value of the summary's ``saturation`` means for the reader."""

@@ -22,6 +22,7 @@ from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
+from llmsim.spec.plan import Plan
 from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
 from llmsim.spec.sweep import Sweep
 from llmsim.spec.targets import Slo
@@ -82,6 +83,9 @@ class Scenario(Strict):
     energy: Energy = Field(default_factory=Energy, description="what the site adds: PUE and carbon intensity")
     simulation: Simulation = Field(default_factory=Simulation, description="seed and limits of the run")
 
+    plan: Plan | None = Field(
+        None, exclude=True, description="what `llmsim plan` may choose from; a single run leaves it aside"
+    )
     sweep: Sweep | None = Field(
         None, exclude=True, description="what `llmsim sweep` varies; a single run leaves it aside"
     )
@@ -141,10 +145,24 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
     yield from _role_conflicts(scenario)
     yield from topology_conflicts(scenario.topology, [pool.zone for pool in scenario.fleet])
     yield from _engine_conflicts(scenario.engine, ("engine",))
+    yield from _scheduler_conflicts(scenario)
     yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
+
+
+def _scheduler_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+    """What the schedulers that serve cannot work with, each once."""
+    places: dict[Place, PolicyRef] = {}
+    for index, pool in enumerate(scenario.fleet):
+        own = pool.engine is not None and "scheduler" in pool.engine.model_fields_set
+        at: Place = ("fleet", index, "engine", "scheduler") if own else ("engine", "scheduler")
+        places[at] = scenario.engine_of(pool).scheduler
+    for at, ref in places.items():
+        conflicts = getattr(plugins.SCHEDULERS.get(ref.kind), "conflicts", None)
+        if conflicts:
+            yield from conflicts(ref.options, scenario, at)
 
 
 def _role_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:

@@ -162,7 +162,7 @@ class RequestStream:
         """``req`` with the start of its prompt in the prefix cache; its last token is computed anyway."""
         cached = self._cached_tokens
         tokens = int(cached) if cached >= 1 else int(cached * req.input_tokens)
-        req.cached_tokens = req.computed = min(tokens, req.input_tokens - 1)
+        req.cached_tokens = req.given_tokens = req.computed = min(tokens, req.input_tokens - 1)
         return req
 
     def _blocks(self) -> Iterator[tuple[int, int]]:

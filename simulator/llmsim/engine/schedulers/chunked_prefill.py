@@ -52,7 +52,7 @@ class ChunkedPrefill(Scheduler):
         """See :class:`Scheduler`."""
         budget = self.limits.max_num_batched_tokens
         chunks: list[tuple[Request, int]] = []
-        preempted = False
+        preempted = unsettled = False
         if batch.num_decoding:
             while not batch.allocate_decode():
                 self.preempt_newest(batch)
@@ -62,10 +62,11 @@ class ChunkedPrefill(Scheduler):
             budget, starved = self._continue_prompts(batch, chunks, budget)
             preempted = preempted or starved
         if self.waiting and not preempted and self.may_admit():
-            self._admit(batch, chunks, budget)
+            unsettled = self._admit(batch, chunks, budget)
         if not chunks and not batch.num_decoding:
             return None
-        return StepPlan(chunks, decodes=batch.num_decoding > 0, stable_for=1 if preempted else FOREVER)
+        stable_for = 1 if preempted or unsettled else FOREVER
+        return StepPlan(chunks, decodes=batch.num_decoding > 0, stable_for=stable_for)
 
     def _continue_prompts(
         self, batch: Batch, chunks: list[tuple[Request, int]], budget: int
@@ -82,18 +83,26 @@ class ChunkedPrefill(Scheduler):
             budget -= count
         return budget, False
 
-    def _admit(self, batch: Batch, chunks: list[tuple[Request, int]], budget: int) -> None:
-        """Waiting prompts in order of arrival, while tokens, seats and blocks last."""
+    def _admit(self, batch: Batch, chunks: list[tuple[Request, int]], budget: int) -> bool:
+        """Waiting prompts in order of arrival, while tokens, seats and blocks last.
+
+        Returns:
+            Whether the next one may come in by itself: see :meth:`needs_less_later`.
+        """
         waiting, seats = self.waiting, self.limits.max_num_seqs - self.kv.num_sequences
         while waiting and budget > 0 and seats > 0:
             req = waiting[0]
-            wanted = req.prefill_target - req.computed
+            found = self.kv.find(req)
+            wanted = req.prefill_target - found
             if not self.may_start(req, wanted, budget):
-                return
+                return (
+                    found > req.computed
+                )  # without its hits it may be too long to wait for a budget of its own
             count = min(wanted, budget)
-            if not batch.admit(req, self.room(req, req.computed + count)):
-                return
+            if not batch.admit(req, self.room(req, found + count), found):
+                return count < wanted and self.needs_less_later(req, found, count)
             waiting.popleft()
             chunks.append((req, count))
             budget -= count
             seats -= 1
+        return False

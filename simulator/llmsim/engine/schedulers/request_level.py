@@ -57,7 +57,7 @@ class RequestLevel(Scheduler):
         chunks: list[tuple[Request, int]] = []
         while self.waiting and len(chunks) < size:
             req = self.waiting[0]
-            if not batch.admit(req, self.longest(req)):
+            if not batch.admit(req, self.longest(req), self.kv.find(req)):
                 break
             self.waiting.popleft()
             chunks.append((req, req.prefill_target - req.computed))

@@ -51,10 +51,7 @@ class Sarathi(Scheduler):
         """The prompt under way, or the next in the queue if there is a seat and room for it."""
         if batch.prefilling:
             return next(iter(batch.prefilling))
-        if (
-            not self.waiting
-            or not self.has_seat()
-            or not batch.admit(self.waiting[0], self.longest(self.waiting[0]))
-        ):
+        if not self.waiting or not self.has_seat():
             return None
-        return self.waiting.popleft()
+        req = self.waiting[0]
+        return self.waiting.popleft() if batch.admit(req, self.longest(req), self.kv.find(req)) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -66,11 +65,6 @@ def read_formats(texts: Iterable[str]) -> list[str]:
     if problems:
         raise UserError(problems)
     return list(dict.fromkeys(names))
-
-
-def dump(value: Any) -> str:
-    """``value`` as JSON that every reader takes: no nan, no infinity."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True)

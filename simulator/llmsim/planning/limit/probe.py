@@ -1,0 +1,256 @@
+"""One load, its replications judged together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from llmsim.measure.describe import PERCENTILES
+from llmsim.measure.quantiles import LEVELS
+from llmsim.measure.saturation import TOO_SHORT
+from llmsim.measure.slo import REQUEST_METRICS, costs_too_much, has_targets, targets_missed
+from llmsim.measure.student import mean_interval
+from llmsim.planning.limit.search import Look
+from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Setting
+from llmsim.spec.targets import Slo, Targets
+
+Z = 1.959964
+"""The normal quantile that leaves 2.5% beyond it: intervals are at 95%, as Student's."""
+UNDECIDED = 0.9
+"""Strain of a load that passes while its queue may go on growing."""
+OVER = 10.0
+"""Strain of a load that cannot be compared with its targets: overloaded, or nothing completed."""
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How one target fared.
+
+    Attributes:
+        metric: As in a summary: ``ttft_ms``.
+        class_name: The request class it holds for; empty for all.
+        limit_ms: The target.
+        level: The share of requests that should be within it.
+        tail_ms: The quantile of that level among completed requests, the worst of the replications; None without.
+        share: Requests offered within the limit, over all replications; None for a class.
+    """
+
+    metric: str
+    class_name: str
+    limit_ms: float
+    level: float
+    tail_ms: float | None
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One load and what its replications say together.
+
+    Attributes:
+        load: As the dial counts.
+        value: The key's value there.
+        setting: The scenario at this load.
+        outcomes: One a seed.
+        attainment: Share of the requests of all replications within all limits; None without any request.
+        interval: Where it lies, at 95%: over replications and over requests, whichever is wider.
+        tails: Each target.
+        missed: What is missed, in words; empty for a load that passes.
+        strain: 1 where the targets are just met.
+        percentile: Share of requests that has to meet the targets.
+        costs_too_much: Whether a million output tokens cost more than they may. Load makes tokens cheaper, so
+            that this says nothing about a limit from above.
+    """
+
+    load: float
+    value: Any
+    setting: Setting
+    outcomes: tuple[Outcome, ...]
+    attainment: float | None
+    interval: tuple[float, float] | None
+    tails: tuple[Tail, ...]
+    missed: tuple[str, ...]
+    strain: float
+    percentile: float
+    costs_too_much: bool
+
+    @property
+    def passes(self) -> bool:
+        """Whether the targets are met and no replication is overloaded."""
+        return not self.missed
+
+    @property
+    def look(self) -> Look:
+        """What the search needs to know of it."""
+        return Look(self.passes, self.strain)
+
+    @property
+    def summaries(self) -> list[Summary]:
+        """Of the replications that were run."""
+        return _summaries(self.outcomes)
+
+    @property
+    def saturation(self) -> str:
+        """The worst of the replications."""
+        order = ("overloaded", "backlogged", "stable")
+        found = {summary["saturation"] for summary in self.summaries}
+        return next((word for word in order if word in found), "unknown")
+
+    @property
+    def may_go_on_growing(self) -> bool:
+        """Whether some replication was too short to tell if the fleet keeps up."""
+        return any(note.startswith(TOO_SHORT) for summary in self.summaries for note in summary["notes"])
+
+    def is_hopeless(self, replications: int) -> bool:
+        """Whether it fails whatever so many replications, of about as many requests each, would say.
+
+        It is overloaded, or misses twice as many requests as all replications together may.
+        """
+        allowed = 1 - self.percentile
+        lost = 1 - self.attainment if self.attainment is not None and allowed else 0.0
+        return self.saturation == "overloaded" or lost > 2 * replications * allowed
+
+    def mean(self, field: str) -> float | None:
+        """The mean over replications of a summary field. None where one has none."""
+        values = [summary[field] for summary in self.summaries]
+        return None if None in values or not values else float(np.mean(values))
+
+
+def judge(load: float, value: Any, setting: Setting, outcomes: Sequence[Outcome], slo: Slo) -> Probe:
+    """What the replications of one load say together. Pure.
+
+    Requests of all replications are counted together: as many of them as ``slo.percentile`` says have to meet all
+    their limits. One overloaded replication is enough to fail, as its latencies depend on its length; a backlogged
+    one is not: a burst, or a closed loop wider than the servers, leaves a backlog and may meet its targets.
+    """
+    summaries = _summaries(outcomes)
+    broken = [outcome.problem for outcome in outcomes if outcome.problem]
+    latency = slo.model_copy(update={"usd_per_million_output_tokens": None})
+    pooled = _pooled(summaries)
+    overloaded = sum(summary["saturation"] == "overloaded" for summary in summaries)
+    missed = [f"cannot be run: {reason}" for reason in dict.fromkeys(broken)]
+    missed += [f"overloaded in {overloaded} of {len(summaries)} runs"] * bool(overloaded)
+    missed += targets_missed(pooled, latency) if summaries else []
+    tails = tuple(_tails(outcomes, slo))
+    attainment = pooled["slo_attainment"] if summaries else None
+    return Probe(
+        load,
+        value,
+        setting,
+        tuple(outcomes),
+        attainment,
+        _interval([summary["slo_attainment"] or 0.0 for summary in summaries], pooled["offered"])
+        if summaries and attainment is not None
+        else None,
+        tails,
+        tuple(missed),
+        OVER if overloaded or broken else _strain(summaries, attainment, tails, slo),
+        slo.percentile,
+        bool(summaries) and costs_too_much(pooled, slo),
+    )
+
+
+def _summaries(outcomes: Sequence[Outcome]) -> list[Summary]:
+    return [outcome.summary for outcome in outcomes if outcome.summary is not None]
+
+
+def _pooled(summaries: Sequence[Summary]) -> dict[str, Any]:
+    """The fields that targets are about, over the requests of all replications."""
+    offered = sum(summary["offered"] for summary in summaries)
+    metrics = summaries[0]["slo_attainment_by_metric"] if summaries else {}
+    cost = [summary["cost_usd"] for summary in summaries]
+    tokens = sum(summary["total_output_tokens"] for summary in summaries)
+    return {
+        "offered": offered,
+        "slo_attainment": _weighted([(s["slo_attainment"], s["offered"]) for s in summaries]),
+        "slo_attainment_by_metric": {
+            metric: _weighted(
+                [(s["slo_attainment_by_metric"][metric], _weight(s, metric)) for s in summaries]
+            )
+            for metric in metrics
+        },
+        "usd_per_million_output_tokens": None if None in cost or not tokens else 1e6 * sum(cost) / tokens,
+    }
+
+
+def _weight(summary: Summary, metric: str) -> int:
+    """How many samples a share is of: gaps between tokens, or requests."""
+    gaps = max(0, summary["total_output_tokens"] - summary["completed"])
+    return int(gaps if metric == "itl_ms" else summary["offered"])
+
+
+def _weighted(shares: Sequence[tuple[float | None, int]]) -> float | None:
+    counted = [(share, weight) for share, weight in shares if share is not None and weight]
+    total = sum(weight for _, weight in counted)
+    return sum(share * weight for share, weight in counted) / total if total else None
+
+
+def _interval(shares: Sequence[float], offered: int) -> tuple[float, float]:
+    """Where the attainment lies: Wilson's interval over requests, or Student's over replications if wider.
+
+    Requests of one run depend on each other, which Wilson's (JASA 22, 1927) does not know; few replications may
+    agree by chance, which Student's does not.
+    """
+    share, n = float(np.mean(shares)), max(1, offered)
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    low, high = middle - half, middle + half
+    student = mean_interval(shares)
+    if student is not None:
+        low, high = min(low, student.low), max(high, student.high)
+    return max(0.0, low), min(1.0, high)
+
+
+def _tails(outcomes: Sequence[Outcome], slo: Slo) -> Iterator[Tail]:
+    """Each target of all requests, and of each class that has its own."""
+    summaries = _summaries(outcomes)
+    shares = _pooled(summaries)["slo_attainment_by_metric"]
+    for metric in Targets.model_fields:
+        limit = getattr(slo, metric)
+        if limit is not None:
+            share = shares.get(metric)
+            yield Tail(metric, "", limit, slo.percentile, _worst(outcomes, metric, slo.percentile), share)
+    for name, own in slo.classes.items():
+        for metric in REQUEST_METRICS:
+            limit = getattr(own, metric)
+            if limit is not None:
+                members = [summary["classes"][name] for summary in summaries if name in summary["classes"]]
+                found = [_percentile(member, metric, slo.percentile) for member in members]
+                tail_ms = max((value for value in found if value is not None), default=None)
+                yield Tail(metric, name, limit, slo.percentile, tail_ms, None)
+
+
+def _worst(outcomes: Sequence[Outcome], metric: str, level: float) -> float | None:
+    """The quantile ``level`` of the replication where it is greatest."""
+    found: list[float | None] = []
+    for outcome in outcomes:
+        quantiles = (outcome.curves or {}).get(metric)
+        if quantiles:
+            found.append(float(np.interp(level, LEVELS, quantiles)))
+        elif outcome.summary and metric not in REQUEST_METRICS:
+            found.append(_percentile(outcome.summary, metric, level))
+    return max((value for value in found if value is not None), default=None)
+
+
+def _percentile(summary: Summary, metric: str, level: float) -> float | None:
+    """The quantile ``level``, straight between the percentiles of a summary; the last of them beyond."""
+    known = [summary[f"p{percentile}_{metric}"] for percentile in PERCENTILES]
+    return None if None in known else float(np.interp(100 * level, PERCENTILES, known))
+
+
+def _strain(summaries: Sequence[Summary], attainment: float | None, tails: Sequence[Tail], slo: Slo) -> float:
+    """How near to failing: the largest of tail over limit, and of requests outside over requests allowed to be."""
+    ratios = [tail.tail_ms / tail.limit_ms for tail in tails if tail.tail_ms is not None]
+    if attainment is not None and slo.percentile < 1:
+        ratios.append((1 - attainment) / (1 - slo.percentile))
+    if not ratios or (attainment is None and has_targets(slo)):
+        return OVER
+    growing = any(note.startswith(TOO_SHORT) for summary in summaries for note in summary["notes"])
+    return max([*ratios, UNDECIDED] if growing else ratios)

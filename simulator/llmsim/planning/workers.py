@@ -1,0 +1,147 @@
+"""Who runs the points: this process, a pool of processes, or a Ray cluster. All give the same outcomes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection, get_context
+from pathlib import Path
+from threading import Thread
+
+from llmsim.errors import UserError
+from llmsim.planning.outcome import Outcome, play
+from llmsim.planning.points import Point
+from llmsim.plugins import load_plugin_file
+
+Run = Callable[[Sequence[Point]], Iterator[tuple[int, Outcome]]]
+"""Points in, (position, outcome) out as they finish."""
+
+PLACES = "pool, here, ray or ray://HOST:PORT"
+AHEAD = 2
+"""Points given out per worker: one that runs and one that waits, so that none idles and few die with it."""
+
+
+@contextmanager
+def open_workers(on: str = "pool", workers: int | None = None, plugins: Sequence[Path] = ()) -> Iterator[Run]:
+    """Something that runs points; it stays open between calls.
+
+    Args:
+        on: ``pool`` (processes of this machine), ``here`` (this process), ``ray`` (a Ray cluster on this
+            machine) or ``ray://HOST:PORT``.
+        workers: Processes; as many as CPUs by default.
+        plugins: Files that every worker runs first.
+
+    Raises:
+        UserError: No such place, or it does not answer.
+    """
+    if on == "ray" or on.startswith("ray://"):
+        from llmsim.planning.on_ray import open_ray  # noqa: PLC0415  an extra, imported where it is used
+
+        with open_ray(None if on == "ray" else on, workers, plugins) as run:
+            yield run
+        return
+    if on not in ("pool", "here"):
+        raise UserError(f"--on {on}: no such place; choose {PLACES}")
+    _refuse_unguarded_script()
+    count = workers or available_cpus()
+    if on == "here" or count == 1:
+        yield _run_here
+        return
+    pool = _Pool(count, plugins)
+    try:
+        yield pool.run
+    finally:
+        pool.close()
+
+
+def width_of(on: str, workers: int | None) -> int:
+    """Points that run side by side, for searches that can make use of several. Pure query."""
+    return workers or (1 if on == "here" else available_cpus())
+
+
+def available_cpus() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _refuse_unguarded_script() -> None:
+    """A worker imports the script that started it; it must not start workers of its own."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(
+            "this script starts worker processes as soon as it is imported",
+            hint="put what it does under `if __name__ == '__main__':`, or give on='here'",
+        )
+
+
+def _run_here(points: Sequence[Point]) -> Iterator[tuple[int, Outcome]]:
+    for index, point in enumerate(points):
+        yield index, play(point)
+
+
+class _Pool:
+    """Processes that run points; one that dies takes down its own point alone."""
+
+    def __init__(self, workers: int, plugins: Sequence[Path]) -> None:
+        self._workers = workers
+        self._plugins = tuple(plugins)
+        self._processes: ProcessPoolExecutor | None = None
+
+    def run(self, points: Sequence[Point]) -> Iterator[tuple[int, Outcome]]:
+        """The outcomes as they come. A point that kills its process, and again when alone, has failed."""
+        waiting = deque(range(len(points)))
+        while waiting:
+            suspects = yield from self._until_one_dies(points, waiting)
+            for index in suspects:
+                if (yield from self._until_one_dies(points, deque([index]))):
+                    problem = "its process was killed, twice: was there too little memory?"
+                    yield index, Outcome.failed(points[index], problem)
+
+    def _until_one_dies(
+        self, points: Sequence[Point], waiting: deque[int]
+    ) -> Generator[tuple[int, Outcome], None, list[int]]:
+        """Runs what is ``waiting``; returns what was under way when a process died, nothing if none did."""
+        under_way: dict[Future[Outcome], int] = {}
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < AHEAD * self._workers:
+                    under_way[self._open().submit(play, points[waiting[0]])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    yield under_way.pop(future), outcome
+        except BrokenProcessPool:
+            self.close()
+            return sorted(under_way.values())
+        return []
+
+    def _open(self) -> ProcessPoolExecutor:
+        if self._processes is None:
+            self._processes = ProcessPoolExecutor(
+                self._workers, get_context("spawn"), _start_worker, (self._plugins,)
+            )
+        return self._processes
+
+    def close(self) -> None:
+        """Give up what has not begun; processes end with what they are at."""
+        if self._processes is not None:
+            self._processes.shutdown(wait=False, cancel_futures=True)
+            self._processes = None
+
+
+def _start_worker(plugins: Sequence[Path]) -> None:
+    """A worker's first act: plug-ins, and a watch that ends it when the program that started it is killed."""
+    for file in plugins:
+        load_plugin_file(file)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
