@@ -29,8 +29,11 @@ WIDTH = 15
 
 HERE = Path(__file__).parent
 SCENARIO = HERE / "speed.yaml"
-AZURE = HERE.parents[1] / "shared" / "data" / "traces" / "azure_llm_2023_conv.csv"
-
+TRACES = HERE.parents[1] / "shared" / "data" / "traces"
+AZURE = TRACES / "azure_llm_2023_conv.csv"
+MOONCAKE = TRACES / "mooncake_conversation_trace.jsonl"
+ON_EIGHT = ("engine.max_model_len=131072", "fleet.replicas=8", f"workload={{trace: {MOONCAKE}}}")
+"""Mooncake's conversations: 12,031 prompts of 12,035 tokens on average, 24 hash blocks each."""
 
 DAY = (
     "model=llama-3.1-70b",
@@ -112,6 +115,10 @@ def rows(capacity: float) -> dict[str, Callable[[], object]]:
         "azure": lambda: measure(
             "azure", 20_000, f"workload={{trace: {AZURE}}}", "engine.max_model_len=16384"
         ),
+        "mooncake": lambda: measure(
+            "mooncake", 3_000, *ON_EIGHT, "engine.enable_prefix_caching=true", "router=prefix_affinity"
+        ),
+        "unshared": lambda: measure("unshared", 3_000, *ON_EIGHT, "router=prefix_affinity"),
         "fleet": lambda: measure(
             "fleet",
             25_000,
@@ -148,8 +155,9 @@ def main() -> None:
         f"{'row':<{WIDTH}}  requests  simulate/s  with summary/s    floor  peak GiB  bare M/s  timeouts/request"
     )
     for name in wanted or table:
-        if name == "azure" and not AZURE.exists():
-            print(f"azure: skipped, {AZURE} is not here")
+        trace = {"azure": AZURE, "mooncake": MOONCAKE, "unshared": MOONCAKE}.get(name)
+        if trace and not trace.exists():
+            print(f"{name}: skipped, {trace} is not here")
             continue
         table[name]()
 

@@ -50,6 +50,8 @@ class UserError(LlmsimError):
         self.problems: list[Problem] = list(problems)
         self.hint = hint
         super().__init__("\n".join(str(problem) for problem in self.problems))
+        if hint:
+            self.add_note(f"hint: {hint}")  # a traceback shows it, for those who ask from Python
 
 
 class ScenarioError(UserError):

@@ -21,6 +21,7 @@ from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
 from llmsim.engine.schedulers.sarathi import Sarathi
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
@@ -30,6 +31,7 @@ from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
 
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
@@ -58,52 +60,6 @@ class TestStatic(SchedulerContract):
 class TestStaticThatWaits(SchedulerContract):
     scheduler = partial(Static, options=StaticOptions(batch_size=4, batch_timeout_s=0.2, early_return=True))
     kv_caches = EVERY_CACHE
-
-
-class TestDynamic(SchedulerContract):
-    scheduler = partial(
-        Dynamic,
-        options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
-    )
-
-
-class TestTensorRTLLMWithoutEviction(SchedulerContract):
-    scheduler = TensorRTLLM
-
-
-class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
-    scheduler = partial(
-        TensorRTLLM,
-        options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
-    )
-
-
-class TestSarathi(SchedulerContract):
-    scheduler = Sarathi
-
-
-class TestSplitFuse(SchedulerContract):
-    scheduler = SplitFuse
-
-
-class TestTGI(SchedulerContract):
-    scheduler = TGI
-
-
-class TestTGIThatWaits(SchedulerContract):
-    scheduler = partial(
-        TGI,
-        options=TGIOptions(waiting_served_ratio=0.3, max_waiting_tokens=60, max_batch_total_tokens=1200),
-    )
-
-
-class TestLightLLM(SchedulerContract):
-    scheduler = LightLLM
-    kv_caches = (Token,)
-
-
-class TestLightLLMThatPauses(SchedulerContract):
-    scheduler = partial(LightLLM, options=LightLLMOptions(router_max_new_token_len=30))
 
 
 ORACLE = Knowledge(Oracle(900))
@@ -167,6 +123,28 @@ class TestSkipJoinQueuesThatRecompute(SchedulerContract):
     )
 
 
+class TestS3(SchedulerContract):
+    scheduler = informed(PredictedReservation, IN_BUCKETS)
+    kv_caches = (Paged, Token)
+
+
+class TestS3ThatErrs(SchedulerContract):
+    scheduler = informed(PredictedReservation, FALLIBLE, ReservationOptions(order="longest"))
+
+
+class TestS3WithoutPredictor(SchedulerContract):
+    scheduler = PredictedReservation
+
+
+class TestTokenCounters(SchedulerContract):
+    scheduler = TokenCounters
+    kv_caches = (Paged, Buddy)
+
+
+class TestTokenCountersOfSessions(SchedulerContract):
+    scheduler = partial(TokenCounters, options=FairnessOptions(client="session", shares={"1": 3.0}))
+
+
 class Cheating(ShortestJobFirst):
     """Reads the length instead of asking its predictor."""
 
@@ -187,6 +165,52 @@ def test_the_contract_finds_out_who_reads_lengths(cheat):
 
     with pytest.raises(AssertionError, match="L7"):
         contract.test_lengths_are_never_read()
+
+
+class TestDynamic(SchedulerContract):
+    scheduler = partial(
+        Dynamic,
+        options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
+    )
+
+
+class TestTensorRTLLMWithoutEviction(SchedulerContract):
+    scheduler = TensorRTLLM
+
+
+class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
+    scheduler = partial(
+        TensorRTLLM,
+        options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
+    )
+
+
+class TestSarathi(SchedulerContract):
+    scheduler = Sarathi
+
+
+class TestSplitFuse(SchedulerContract):
+    scheduler = SplitFuse
+
+
+class TestTGI(SchedulerContract):
+    scheduler = TGI
+
+
+class TestTGIThatWaits(SchedulerContract):
+    scheduler = partial(
+        TGI,
+        options=TGIOptions(waiting_served_ratio=0.3, max_waiting_tokens=60, max_batch_total_tokens=1200),
+    )
+
+
+class TestLightLLM(SchedulerContract):
+    scheduler = LightLLM
+    kv_caches = (Token,)
+
+
+class TestLightLLMThatPauses(SchedulerContract):
+    scheduler = partial(LightLLM, options=LightLLMOptions(router_max_new_token_len=30))
 
 
 class TestPaged(KVCacheContract):

@@ -15,7 +15,7 @@ from llmsim.planning.precision import StoppingRule
 from llmsim.planning.rates import at_rate, has_rate, mean_rate
 from llmsim.planning.replicate import LATENCIES, replications
 from llmsim.planning.workers import open_workers
-from llmsim.report.compare import verdicts
+from llmsim.report.compare_words import verdicts
 from llmsim.workload.stream import open_stream
 
 SCENARIO = """
@@ -103,7 +103,7 @@ def test_latencies_of_an_overloaded_scenario_are_not_compared(tmp_path):
     assert other.found.overloaded
     assert not any(name.endswith((*LATENCIES, "slo_attainment")) for name in other.differences)
     assert other.differences["output_throughput"].word == "lower"
-    assert "b is overloaded" in verdicts(found)[0]
+    assert "b: overloaded: latencies" in verdicts(found)[0]
 
 
 def test_seeds_of_mixed_kinds_are_not_compared_at_all():

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,7 @@ from llmsim.cli.console import Console
 from llmsim.errors import CatalogError, UserError
 from llmsim.files import listing
 from llmsim.registry import Registry, nearest
+from llmsim.spec.arrivals import Arrival
 
 POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
@@ -45,11 +46,13 @@ def list_entries(kind: str, *, as_json: bool) -> None:
 
 def _rows(kind: str) -> list[dict[str, str]]:
     """One row per entry, all with the same columns."""
-    kinds = sorted([*POLICIES, *listing.kinds()])
+    kinds = sorted([*POLICIES, *listing.kinds(), "arrivals"])
     if not kind:
         return [{"kind": name} for name in kinds]
     if kind in POLICIES:
         return [_policy(name, POLICIES[kind]) for name in POLICIES[kind].names()]
+    if kind == "arrivals":
+        return [_arrival(cls) for cls in get_args(get_args(Arrival)[0])]
     if kind in kinds:
         return listing.rows(kind)
     raise UserError(f"unknown kind '{kind}'; {nearest(kind, kinds)}", hint="`llmsim list` shows the kinds")
@@ -62,12 +65,25 @@ def _policy(name: str, registry: Registry[Any]) -> dict[str, str]:
     except CatalogError as error:
         return {"name": name, "options": "", "meaning": str(error), "source": "cannot be loaded"}
     options: Iterable[str] = getattr(getattr(cls, "Options", None), "model_fields", {})
-    text = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
-    meaning = text.partition("\n")[0]
-    source = " ".join(text.partition("\nSource: ")[2].partition("\n\n")[0].split())
     return {
         "name": name,
         "options": ", ".join(options),
-        "meaning": meaning,
-        "source": source or cls.__module__,
+        **_about(cls),
     }
+
+
+def _arrival(cls: Any) -> dict[str, str]:
+    """A kind of arrivals: its keys, and what its docstring says of it."""
+    kind, *keys = cls.model_fields
+    return {
+        "name": get_args(cls.model_fields[kind].annotation)[0],
+        "keys": ", ".join(keys),
+        **_about(cls),
+    }
+
+
+def _about(cls: Any) -> dict[str, str]:
+    """The first line of a docstring, and the source it names, or else the module."""
+    text = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
+    source = " ".join(text.partition("\nSource: ")[2].partition("\n\n")[0].split())
+    return {"meaning": text.partition("\n")[0], "source": source or cls.__module__}

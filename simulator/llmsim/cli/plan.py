@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.sweep import Where
-from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.planning.fleet import size_fleet
-from llmsim.planning.outcome import Outcome
-from llmsim.planning.pareto import Measured, measure
-from llmsim.planning.points import Base, Setting, points
+from llmsim.planning.pareto import settings_of_space, weigh
+from llmsim.planning.points import Base
 from llmsim.planning.question import Asked, Question
-from llmsim.planning.sweep import run_points
 from llmsim.planning.workers import open_workers, width_of
-from llmsim.report.pareto import pareto_json, pareto_table
+from llmsim.report.pareto import pareto_files, pareto_json, pareto_table
 from llmsim.report.plan import fleet_files, fleet_json, fleet_table
-from llmsim.report.plan_page import plan_html
-from llmsim.report.sweep_page import sweep_html
-from llmsim.report.whole_files import Fill, as_json, prepare, text, write_all
+from llmsim.report.whole_files import as_json, prepare, write_all
 
 FINE, NONE_FOUND = 0, 1
 FILE = "plan.json"
@@ -39,8 +33,7 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
     with open_workers(where.on, where.workers, where.plugins) as run:
         width = width_of(where.on, where.workers)
         answer = size_fleet(asked.space, rules, run, width=width, tell=_Telling(quiet=where.quiet))
-    files = fleet_files(answer, loaded) | {"report.html": text(plan_html(answer, loaded))}
-    write_all({directory / name: fill for name, fill in files.items()})
+    write_all({directory / name: fill for name, fill in fleet_files(answer, loaded).items()})
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:
@@ -53,48 +46,19 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
 def find_pareto(base: Base, question: Question, where: Where) -> int:
     """Runs everything in the space and prints what nothing beats; returns the exit code."""
     asked = Asked.of(base, question)
-    loaded, section, space = asked.loaded, asked.section, asked.space
-    settings = [
-        Setting(
-            one.values, one.at(one.loaded.scenario.fleet[0].replicas) if one.loaded else None, one.problem
-        )
-        for one in space.candidates
-    ]
-    if len(settings) < 2:
-        raise UserError(
-            "a front needs more than one setting",
-            hint="--vary workload.arrival.max_concurrency=1,4,16,64 or a `plan:` section",
-        )
-    directory = _directory(loaded, where, "pareto.json")
-    planned = points(settings, loaded.scenario.simulation.seed, section.replications)
+    settings = settings_of_space(asked.space)
+    directory = _directory(asked.loaded, where, "pareto.json")
     with open_workers(where.on, where.workers, where.plugins) as run, PointsBar(quiet=where.quiet) as bar:
-        outcomes = run_points(planned, run, progress=bar)
-    groups = [
-        outcomes[at : at + section.replications] for at in range(0, len(outcomes), section.replications)
-    ]
-    measured = [_measured(group, loaded) for group in groups]
-    failed = [group[0] for group, one in zip(groups, measured, strict=True) if one is None]
-    known = [one for one in measured if one is not None]
-    if not known:
-        raise UserError(f"every setting failed; the first with: {failed[0].problem}")
-    data = pareto_json(known, failed)
-    html = sweep_html(loaded, space.axes, outcomes)
-    files: dict[Path, Fill] = {
-        directory / "pareto.json": text(as_json(data)),
-        directory / "report.html": text(html),
-    }
-    write_all(files)
+        weighed = weigh(settings, asked.section.replications, asked.loaded, run, bar)
+    files = pareto_files(weighed, asked.space.axes, asked.loaded)
+    write_all({directory / name: fill for name, fill in files.items()})
     if where.json:
-        print(as_json(data), end="")
+        print(as_json(pareto_json(weighed)), end="")
     elif not where.quiet:
-        show(pareto_table(known, failed))
+        show(pareto_table(weighed))
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return FINE
-
-
-def _measured(outcomes: Sequence[Outcome], loaded: LoadedScenario) -> Measured | None:
-    return measure(outcomes, loaded.scenario.slo)
 
 
 def _directory(loaded: LoadedScenario, where: Where, mark: str) -> Path:
@@ -124,4 +88,8 @@ class _Telling:
             return
         self._told_s = now_s
         said = f"best so far: {news}" if news else f"{planned - done} under way"
-        print(f"{done:,} runs in {now_s - self._start_s:,.0f} s; {said}", file=sys.stderr, flush=True)
+        print(
+            f"{done:,} run{'s' * (done != 1)} in {now_s - self._start_s:,.0f} s; {said}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -55,7 +55,7 @@ class OrderedQueue:
         self._puts += 1  # no two entries are equal, so requests are never compared
         entry = self._entries[req] = (key, req.id, self._puts, req)
         heappush(self._heap, entry)
-        if len(self._heap) > 64 + 2 * len(self._entries):
+        if not self._puts & 63 and len(self._heap) > 64 + 2 * len(self._entries):
             self._heap = list(self._entries.values())
             heapify(self._heap)
 
@@ -92,8 +92,9 @@ class OrderedQueue:
         return self._head()[0]
 
     def key_of(self, req: Request) -> Any:
-        """The key that ``req`` joined with. Pure query."""
-        return self._entries[req][0]
+        """The key that ``req`` joined with; None when it is not there. Pure query."""
+        entry = self._entries.get(req)
+        return None if entry is None else entry[0]
 
     def _head(self) -> tuple[Any, int, int, Request]:
         heap, entries = self._heap, self._entries

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
+from functools import lru_cache
 
 from llmsim.engine.kv.base import NoOptions
 from llmsim.engine.request import Request
@@ -17,6 +18,10 @@ from llmsim.spec.base import Strict
 
 BLOCK = 4096
 """Requests whose numbers are drawn together; a request's own does not depend on which others come."""
+
+
+KEPT = 1 << 16
+"""Requests whose first prediction is remembered."""
 
 
 class Draws:
@@ -56,6 +61,8 @@ class Predictor(ABC):
         self.longest = longest
         self.draws = Draws(seed)
         self.options = options if options is not None else self.Options()
+        self.said = lru_cache(KEPT)(self.first)
+        """:meth:`first`, remembered for the requests asked about last."""
 
     @abstractmethod
     def first(self, req: Request) -> int:
@@ -70,7 +77,7 @@ class Predictor(ABC):
 
     def tokens(self, req: Request, generated: int = 0) -> int:
         """Output tokens that ``req`` is taken to have, now that ``generated`` are out and it goes on. Pure query."""
-        said = self.first(req)
+        said = self.said(req)
         while said <= generated:
             said = self.revised(said)
         return said

@@ -39,7 +39,8 @@ class Profile:
         seconds = 0.0
         for stage in self._stages:
             reads = [span.read(context) for span in stage.spans]
-            device_s = stage.tokens_s(1, 1, 1) + stage.decode_line(1, reads, [0] * len(reads)).first_s
+            slopes = [span.slope(context) for span in stage.spans]
+            device_s = stage.tokens_s(1, 1, 1) + stage.decode_line(1, reads, slopes).first_s
             seconds += max(device_s, _host_s(stage))
         return seconds
 

@@ -12,6 +12,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.planning.axes import Axis
 from llmsim.planning.points import Base, Setting, settings_of, with_seed
+from llmsim.planning.settings_text import assignments, last_part
 from llmsim.spec.arrivals import ClosedArrivals
 
 HINT = "give another scenario, or --vary engine.scheduler=orca,vllm"
@@ -95,14 +96,9 @@ def _names(
 
 def _values(values: Mapping[str, Any]) -> str:
     """``scheduler=orca``: the last part of each key where that tells them apart."""
-    short = [key.rpartition(".")[2] for key in values]
+    short = list(map(last_part, values))
     keys = short if len(set(short)) == len(short) else list(values)
-    return ", ".join(f"{key}={in_words(value)}" for key, value in zip(keys, values.values(), strict=True))
-
-
-def in_words(value: Any) -> str:
-    """A value as it is named in a table: the kind of a mapping that has one. Pure."""
-    return str(value["kind"]) if isinstance(value, dict) and "kind" in value else str(value)
+    return assignments(dict(zip(keys, values.values(), strict=True)))
 
 
 def _twice(names: Sequence[str], loaded: Sequence[LoadedScenario]) -> Iterator[Problem]:

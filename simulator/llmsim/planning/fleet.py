@@ -17,7 +17,7 @@ from math import inf
 from llmsim.errors import UserError
 from llmsim.planning.bounds import Bounds, Offered, draw_offered, find_bounds
 from llmsim.planning.climb import Climb
-from llmsim.planning.fleet_answer import FleetAnswer, Priced, Pruned, amount, in_words, preference
+from llmsim.planning.fleet_answer import FleetAnswer, Priced, Pruned, amount, news_of, preference
 from llmsim.planning.fleet_costs import Costs, Sized
 from llmsim.planning.fleet_trial import Rules, Trial
 from llmsim.planning.outcome import Outcome
@@ -107,7 +107,9 @@ class _Search:
                 self._take(trial, seed, outcome, planned)
         self._say_what_was_left_out()
         passed = sorted(self._passed(), key=preference)
-        trials = [self.costs.priced(t) for branch in self.branches for t in branch.trials.values()]
+        trials = [
+            self.costs.priced(t) for branch in self.branches for t in branch.trials.values() if t.outcomes
+        ]
         trials.sort(key=lambda one: (one.cost, one.trial.candidate))
         return FleetAnswer(
             self.space, self.rules, self.costs.objective, passed, trials, self.pruned, self.runs
@@ -212,7 +214,7 @@ class _Search:
         news = ""
         if best < self._told:
             self._told = best
-            news = in_words(
+            news = news_of(
                 self.space.candidates[trial.candidate].values_at(trial.replicas), self.costs.priced(trial)
             )
         self.tell(self.runs, planned, news)

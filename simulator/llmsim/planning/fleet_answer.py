@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
+from llmsim.files.scenario_file import LoadedScenario
 from llmsim.planning.fleet_trial import Rules, Trial
+from llmsim.planning.settings_text import assignments
 from llmsim.planning.space import Space
 
 Objective = Literal["usd_per_hour", "accelerators"]
@@ -71,6 +73,14 @@ class FleetAnswer:
         return self.passed[0] if self.passed else None
 
     @property
+    def winning_scenario(self) -> LoadedScenario | None:
+        """The winner, ready to run; None where nothing passed. Pure query."""
+        found = self.winner
+        return (
+            None if found is None else self.space.candidates[found.trial.candidate].at(found.trial.replicas)
+        )
+
+    @property
     def best_failure(self) -> Priced | None:
         """What came closest to the targets of all that failed. Pure query."""
         failed = [one for one in self.trials if one.trial.state != "met" and one.trial.scores]
@@ -88,8 +98,8 @@ def amount(cost: float, objective: Objective) -> str:
     return f"${cost:,.2f} an hour" if objective == "usd_per_hour" else f"{cost:,.0f} accelerators"
 
 
-def in_words(values: Mapping[str, object], priced: Priced) -> str:
+def news_of(values: Mapping[str, Any], priced: Priced) -> str:
     """``$1.99 an hour: fleet.accelerator=h100-sxm, fleet.replicas=1``. Pure."""
     usd = priced.usd_per_hour
     paid = f"{priced.accelerators} accelerators" if usd is None else f"${usd:,.2f} an hour"
-    return f"{paid}: " + ", ".join(f"{key}={value}" for key, value in values.items())
+    return f"{paid}: {assignments(values)}"

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from llmsim.errors import UserError
+from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.pareto import Better, pareto_front
 from llmsim.measure.slo import has_targets
 from llmsim.planning.fleet_trial import score
 from llmsim.planning.outcome import Outcome
+from llmsim.planning.points import Setting, points
+from llmsim.planning.space import Space
+from llmsim.planning.sweep import Progress, run_points
+from llmsim.planning.workers import Run
 from llmsim.spec.targets import Slo
 
 
@@ -63,24 +69,90 @@ class Measured:
     tokens_per_s_per_user: float | None
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """Every setting of a space, run and measured.
+
+    Attributes:
+        outcomes: One a run, those of one setting one after the other.
+        measured: Figures of the settings that ran.
+        failed: The first outcome of each that did not.
+    """
+
+    outcomes: Sequence[Outcome]
+    measured: Sequence[Measured]
+    failed: Sequence[Outcome]
+
+
+def settings_of_space(space: Space) -> list[Setting]:
+    """The fleets of ``space`` with the replicas they have. Pure query.
+
+    Raises:
+        UserError: There is but one.
+    """
+    if len(space.candidates) < 2:
+        raise UserError(
+            "a front needs more than one setting",
+            hint="--vary workload.arrival.max_concurrency=1,4,16,64 or a `plan:` section",
+        )
+    return [
+        Setting(
+            one.values, one.at(one.loaded.scenario.fleet[0].replicas) if one.loaded else None, one.problem
+        )
+        for one in space.candidates
+    ]
+
+
+def weigh(
+    settings: Sequence[Setting],
+    replications: int,
+    loaded: LoadedScenario,
+    run: Run,
+    progress: Progress | None = None,
+) -> Weighed:
+    """Run every setting with the same seeds and measure it.
+
+    Args:
+        settings: Of :func:`settings_of_space`.
+        replications: Seeds of each.
+        loaded: The scenario: its seed and its targets hold for all.
+        run, progress: As for :func:`~llmsim.planning.sweep.run_points`.
+
+    Raises:
+        UserError: Every setting failed.
+    """
+    outcomes = run_points(
+        points(settings, loaded.scenario.simulation.seed, replications), run, None, progress
+    )
+    groups = [outcomes[at : at + replications] for at in range(0, len(outcomes), replications)]
+    measured = [measure(group, loaded.scenario.slo) for group in groups]
+    known = [one for one in measured if one is not None]
+    if not known:
+        raise UserError(f"every setting failed; the first with: {outcomes[0].problem}")
+    failed = [group[0] for group, one in zip(groups, measured, strict=True) if one is None]
+    return Weighed(outcomes, known, failed)
+
+
 def measure(outcomes: Sequence[Outcome], slo: Slo) -> Measured | None:
     """The figures of one setting, from one outcome a seed; None where none ran. Pure query."""
     summaries = [outcome.summary for outcome in outcomes if outcome.summary]
     if not summaries:
         return None
-    rows = [_figures(summary, slo) for summary in summaries]
+    rows = [
+        rates(summary) | {"attainment": score(summary) if has_targets(slo) else None} for summary in summaries
+    ]
     means = {name: _mean([row[name] for row in rows]) for name in rows[0]}
     overloaded = any(summary["saturation"] == "overloaded" for summary in summaries)
     return Measured(outcomes[0].settings, len(summaries), overloaded, **means)
 
 
-def _figures(summary: Mapping[str, Any], slo: Slo) -> dict[str, float | None]:
+def rates(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a run held, paid and gave by the hour and the second: all of :class:`Measured` but the attainment. Pure."""
     duration_s, held_s = summary["duration"], summary["accelerator_seconds"]
     cost, tpot_ms = summary["cost_usd"], summary["mean_tpot_ms"]
     return {
         "usd_per_hour": 3600 * cost / duration_s if duration_s and cost is not None else None,
         "accelerators": held_s / duration_s if duration_s else None,
-        "attainment": score(summary) if has_targets(slo) else None,
         "tokens_per_s_per_gpu": summary["total_output_tokens"] / held_s if held_s else None,
         "tokens_per_s_per_user": 1e3 / tpot_ms if tpot_ms else None,
     }

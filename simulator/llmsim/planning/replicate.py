@@ -26,6 +26,8 @@ HEADLINES = (
 """Summary fields that replications estimate."""
 SHARES = frozenset({"slo_attainment"})
 OVERLOADED = "overloaded"
+THIN = "more seeds do not make up for short runs"
+"""What the note on runs too short for their P99 ends with."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def _thin(runs: list[tuple[int, Mapping[str, Any]]]) -> list[str]:
         return []
     least = min(int(summary["completed"]) for _, summary in runs)
     note = thin_sample_note("every latency", 99.0, least)
-    return [f"{note}; more seeds do not make up for short runs"] if note else []
+    return [f"{note}; {THIN}"] if note else []
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import connection, get_context
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from llmsim.errors import UserError
 from llmsim.planning.outcome import Outcome, play
@@ -22,6 +24,7 @@ Run = Callable[[Sequence[Point]], Iterator[tuple[int, Outcome]]]
 """Points in, (position, outcome) out as they finish."""
 
 PLACES = "pool, here, ray or ray://HOST:PORT"
+GUARD = "put what the script does under `if __name__ == '__main__':`, or give where=llmsim.Where(on='here')"
 AHEAD = 2
 """Points given out per worker: one that runs and one that waits, so that none idles and few die with it."""
 
@@ -74,7 +77,7 @@ def _refuse_unguarded_script() -> None:
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UserError(
             "this script starts worker processes as soon as it is imported",
-            hint="put what it does under `if __name__ == '__main__':`, or give on='here'",
+            hint=GUARD,
         )
 
 
@@ -90,9 +93,14 @@ class _Pool:
         self._workers = workers
         self._plugins = tuple(plugins)
         self._processes: ProcessPoolExecutor | None = None
+        self._started: Future[None] | None = None
 
     def run(self, points: Sequence[Point]) -> Iterator[tuple[int, Outcome]]:
-        """The outcomes as they come. A point that kills its process, and again when alone, has failed."""
+        """The outcomes as they come. A point that kills its process, and again when alone, has failed.
+
+        Raises:
+            UserError: Processes end before they run anything.
+        """
         waiting = deque(range(len(points)))
         while waiting:
             suspects = yield from self._until_one_dies(points, waiting)
@@ -109,28 +117,55 @@ class _Pool:
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < AHEAD * self._workers:
-                    under_way[self._open().submit(play, points[waiting[0]])] = waiting[0]
+                    under_way[self._submit(play, points[waiting[0]])] = waiting[0]
                     waiting.popleft()
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
                     yield under_way.pop(future), outcome
         except BrokenProcessPool:
             self.close()
+            if self._started is not None and self._started.exception() is not None:
+                raise UserError(
+                    "worker processes end as soon as they start; what they said of it stands above",
+                    hint=GUARD,
+                ) from None
             return sorted(under_way.values())
         return []
 
-    def _open(self) -> ProcessPoolExecutor:
-        if self._processes is None:
-            self._processes = ProcessPoolExecutor(
-                self._workers, get_context("spawn"), _start_worker, (self._plugins,)
-            )
-        return self._processes
+    def _submit(self, work: Callable[..., Any], *given: object) -> Future[Any]:
+        """``work`` for a process to do. The first thing that processes do is nothing, to show that they start."""
+        with _importable_script():
+            if self._processes is None:
+                self._processes = ProcessPoolExecutor(
+                    self._workers, get_context("spawn"), _start_worker, (self._plugins,)
+                )
+                self._started = self._processes.submit(_nothing)
+            return self._processes.submit(work, *given)
 
     def close(self) -> None:
         """Give up what has not begun; processes end with what they are at."""
         if self._processes is not None:
             self._processes.shutdown(wait=False, cancel_futures=True)
             self._processes = None
+
+
+@contextmanager
+def _importable_script() -> Iterator[None]:
+    """A new process imports the script that starts it; one that came through a pipe (``python -``) has no file."""
+    script = sys.modules["__main__"]
+    file = getattr(script, "__file__", None)
+    if file is None or Path(file).is_file():
+        yield
+        return
+    del script.__file__
+    try:
+        yield
+    finally:
+        script.__file__ = file
+
+
+def _nothing() -> None:
+    """A process that gets this far has started."""
 
 
 def _start_worker(plugins: Sequence[Path]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import llmsim
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.planning.compare import Compared, Comparison
-from llmsim.report.compare import notes, reading, verdicts
 from llmsim.report.compare_page import compare_html
+from llmsim.report.compare_words import notes, reading, verdicts
 from llmsim.report.sweep import point_columns
 from llmsim.report.whole_files import Fill, as_json, table, text
 

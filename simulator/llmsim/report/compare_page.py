@@ -17,7 +17,7 @@ from llmsim.planning.differences import Difference
 from llmsim.planning.replicate import HEADLINES
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
-from llmsim.report.compare import headline, notes, reading, verdicts, worst
+from llmsim.report.compare_words import headline, notes, reading, verdicts, worst
 from llmsim.report.facts import Fact
 from llmsim.report.pages.parts import Tone
 
@@ -82,7 +82,7 @@ def _setting(each: Compared, is_baseline: bool) -> pages.ComparedSetting:
     return pages.ComparedSetting(
         name=each.contender.name,
         estimates={
-            field: pages.Estimate(found.mean, *_ends(found.interval))
+            field: pages.Estimate(found.mean, *(found.ends or (None, None)))
             for field, found in each.found.estimates.items()
         },
         differences={}

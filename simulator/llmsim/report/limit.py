@@ -4,85 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.limit.answer import Limit
 from llmsim.planning.limit.dial import Dial
-from llmsim.planning.limit.probe import Probe, Tail
+from llmsim.planning.limit.probe import Probe
+from llmsim.planning.limit.tails import Tail
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
-from llmsim.report.whole_files import Fill, as_json, text
 
 SHOWN = 20
 """Loads in the table: those nearest to the limit, where more were tried."""
-FIELDS = (
-    "saturation",
-    "bottleneck",
-    "request_throughput",
-    "output_throughput",
-    "usd_per_million_output_tokens",
-)
-
-
-def limit_json(limit: Limit) -> dict[str, Any]:
-    """What ``llmsim plan --find limit --json`` prints. Pure."""
-    surely = limit.surely
-    return {
-        "find": "limit",
-        "key": limit.dial.key,
-        "unit": limit.dial.unit,
-        "targets": limit.given.scenario.slo.model_dump(mode="json"),
-        "limit": limit.at and limit.at.value,
-        "load": limit.at and limit.at.load,
-        "step": limit.step,
-        "given": limit.dial.given,
-        "margin": limit.margin,
-        "holds": limit.holds,
-        "surely": surely and {"above": surely[0], "below": surely[1] if isfinite(surely[1]) else None},
-        "at": limit.at and _entry(limit.at),
-        "beyond": limit.beyond and _entry(limit.beyond),
-        "islands": [probe.load for probe in limit.islands],
-        "alone": limit.lone and _entry(limit.lone),
-        "window_s": limit.length.window_s,
-        "replications": limit.replications,
-        "runs": limit.runs,
-        "notes": list(notes(limit)),
-        "tried": [_entry(probe) for probe in limit.tried],
-    }
-
-
-def _entry(probe: Probe) -> dict[str, Any]:
-    first = probe.summaries[0] if probe.summaries else None
-    return {
-        "load": probe.load,
-        "settings": dict(probe.setting.values),
-        "seeds": [outcome.seed for outcome in probe.outcomes],
-        "passes": probe.passes,
-        "missed": list(probe.missed),
-        "attainment": probe.attainment,
-        "interval": probe.interval and list(probe.interval),
-        "targets": [
-            {"metric": tail.metric, "class": tail.class_name, "limit_ms": tail.limit_ms,
-             "share": tail.share, "level": tail.level, "tail_ms": tail.tail_ms}
-            for tail in probe.tails
-        ],
-        "saturation": probe.saturation,
-        "bottleneck": first and first["bottleneck"],
-        **{field: probe.mean(field) for field in FIELDS[2:]},
-    }  # fmt: skip
-
-
-def limit_files(limit: Limit) -> dict[str, Fill]:
-    """What the directory holds: the answer, and the scenario at the limit, ready to run."""
-    files = {"limit.json": text(as_json(limit_json(limit)))}
-    if limit.at is not None and limit.at.setting.loaded is not None:
-        files["limit.yaml"] = text(resolved_yaml(limit.at.setting.loaded.scenario))
-    return files
 
 
 def limit_text(limit: Limit) -> RenderableType:
@@ -106,7 +41,9 @@ def verdict(limit: Limit) -> str:
     """The answer in a sentence. Pure."""
     dial, at, beyond = limit.dial, limit.at, limit.beyond
     if at is None and beyond is not None:
-        return f"zero: already {amount(dial, beyond.load)} is too much. {_why(beyond)}."
+        if limit.lone is not None and limit.lone.missed:
+            return f"zero: even requests that come one at a time miss their targets. {_why(limit.lone)}."
+        return f"zero: {amount(dial, beyond.load)} is too much already. {_why(beyond)}."
     assert at is not None
     own = ""
     if limit.margin is not None:
@@ -129,12 +66,7 @@ def amount(dial: Dial, load: float) -> str:
 def facts_of(limit: Limit) -> Iterator[tuple[str, str]]:
     """Label and value of what stands under the verdict: what binds, how sure, at what cost."""
     at, beyond = limit.at, limit.beyond
-    if limit.lone is not None and at is None:
-        yield (
-            "Alone",
-            f"one request at a time: {_why(limit.lone) if limit.lone.missed else 'all targets are met'}",
-        )
-    if at is not None and beyond is not None:
+    if beyond is not None:
         yield "Beyond", f"at {amount(limit.dial, beyond.load)}: {_why(beyond)}"
     if at is not None:
         yield "Attainment", _attainment(at)
@@ -157,7 +89,7 @@ def _attainment(at: Probe) -> str:
     low, high = at.interval
     count = sum(summary["offered"] for summary in at.summaries)
     return (
-        f"{percent(at.attainment)} of {count:,} requests ({len(at.summaries)} seeds), "
+        f"{percent(at.attainment)} of {count:,} requests ({len(at.summaries)} seed{'s' * (len(at.summaries) != 1)}), "
         f"{percent(low)} to {percent(high)} at 95%; {percent(at.percentile)} should"
     )
 
@@ -177,7 +109,7 @@ def _at_limit(at: Probe) -> Iterator[tuple[str, str]]:
 def _why(probe: Probe) -> str:
     """What is missed, and by which targets. Pure."""
     own = [_tail(tail) for tail in probe.tails if _binds(tail)]
-    return "; ".join([*probe.missed, *own])
+    return "; ".join([*own, *probe.missed])
 
 
 def _binds(tail: Tail) -> bool:
@@ -190,7 +122,9 @@ def _tail(tail: Tail) -> str:
     """``TTFT: 97% within 500 ms, P99 612 ms``."""
     name = METRICS[tail.metric] + (f" of class {tail.class_name}" if tail.class_name else "")
     share = "" if tail.share is None else f"{percent(tail.share)} within "
-    over = "" if tail.tail_ms is None else f", {level(tail)} {milliseconds(tail.tail_ms)}"
+    times = 0.0 if tail.tail_ms is None else tail.tail_ms / tail.limit_ms
+    far = f" is {figures(times)} times that" if times >= 1.1 else f" is {100 * (times - 1):.0f}% more"
+    over = f", {level(tail)} {milliseconds(tail.tail_ms)}{far if times > 1 else ''}" if times else ""
     return f"{name}: {share}{milliseconds(tail.limit_ms)}{over}"
 
 

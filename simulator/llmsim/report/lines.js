@@ -4,7 +4,7 @@
  * `spec`: stops (numbers, ascending), along ("x": stops lie along x and values along y; "y": the other way round),
  * groups [{name, series, knees}] of which one is drawn, its series [{name, color, dash, shape, values, low, high,
  * saturated}] with null where there is no value, its knees [{series, at, value, text}], unit of values, stopName and stopUnit (for the read-out), xLabel, yLabel, isLog, canLog, and optionally stopsLog, most (the end of
- * the value axis), limit {value, text}, hasMarks, seriesName (what the names of the lines are values of).
+ * the value axis), limit {value, text}, mark {at, text} (a stop with a name), hasMarks, seriesName (what the names of the lines are values of).
  */
 class Lines extends Chart {
   constructor(host, spec) {
@@ -26,12 +26,13 @@ class Lines extends Chart {
     const [stopsLog, valuesLog] = [Boolean(this.spec.stopsLog), Boolean(this.log)];
     const [xLog, yLog] = this.upright ? [stopsLog, valuesLog] : [valuesLog, stopsLog];
     const [x, y] = this.upright ? [this.stopDomain(), this.valueDomain()] : [this.valueDomain(), this.stopDomain()];
-    this.px = axis(...x, left, right, xLog);
+    this.px = axis(...x, left, right, xLog, this.upright && this.spec.stops.every(Number.isInteger));
     this.py = axis(...y, bottom, top, yLog);
     this.drawAxes(xLog, yLog);
     const curves = this.clipped();
     for (const series of this.shown()) this.drawBandOf(series, curves);
     this.drawLimit();
+    this.drawMark();
     for (const series of this.shown()) this.drawLine(series, curves);
     this.drawKnees();
   }
@@ -95,6 +96,17 @@ class Lines extends Chart {
     const ends = this.upright ? { x1: left, x2: right, y1: at, y2: at } : { x1: at, x2: at, y1: top, y2: bottom };
     if (!beyond) make("line", { class: "limit", ...ends }, this.svg);
     make("text", { class: "limit-name", ...this.limitPlace(at, text.length * 7, beyond) }, this.svg).textContent = text;
+  }
+
+  drawMark() {
+    const { mark } = this.spec;
+    if (!mark) return;
+    const { left, right, top, bottom } = this.area;
+    const x = this.px(mark.at);
+    const isLeft = x > (left + right) / 2;
+    make("line", { class: "answer", x1: x, x2: x, y1: top, y2: bottom }, this.svg);
+    const place = { x: isLeft ? x - 5 : x + 5, y: bottom - 6, "text-anchor": isLeft ? "end" : "start" };
+    make("text", { class: "mark-name", ...place }, this.svg).textContent = mark.text;
   }
 
   /** Over the plot; or at a line across it, at the end and on the side where no curve runs through the name. */

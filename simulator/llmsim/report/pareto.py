@@ -10,23 +10,39 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.planning.outcome import Outcome
-from llmsim.planning.pareto import COST_AND_ATTAINMENT, FRONTS, Front, Measured, on_front
+from llmsim.files.scenario_file import LoadedScenario
+from llmsim.planning.axes import Axis
+from llmsim.planning.pareto import COST_AND_ATTAINMENT, FRONTS, Front, Measured, Weighed, on_front
+from llmsim.planning.settings_text import assignments, last_part, value_text
 from llmsim.report.format import dollars, figures, percent
+from llmsim.report.sweep_page import Answer, sweep_html
+from llmsim.report.whole_files import Fill, as_json, text
+
+DRAWN = (("usd_per_hour", "slo_attainment"), ("tokens_per_s_per_user", "tokens_per_s_per_gpu"))
+"""``FRONTS`` by the names that pages have for their figures."""
 
 
-def pareto_json(measured: Sequence[Measured], failed: Sequence[Outcome]) -> dict[str, Any]:
+def pareto_json(weighed: Weighed) -> dict[str, Any]:
     """Every setting, and the positions of those on each front. Pure."""
     return {
         "find": "pareto",
-        "measured": [asdict(one) for one in measured],
-        "fronts": {front.name: on_front(measured, front) for front in FRONTS},
-        "failed": [{"settings": dict(one.settings), "problem": one.problem} for one in failed],
+        "measured": [asdict(one) for one in weighed.measured],
+        "fronts": {front.name: on_front(weighed.measured, front) for front in FRONTS},
+        "failed": [{"settings": dict(one.settings), "problem": one.problem} for one in weighed.failed],
     }
 
 
-def pareto_table(measured: Sequence[Measured], failed: Sequence[Outcome]) -> RenderableType:
+def pareto_files(weighed: Weighed, axes: Sequence[Axis], loaded: LoadedScenario) -> dict[str, Fill]:
+    """What a front's directory holds: name to content."""
+    return {
+        "pareto.json": text(as_json(pareto_json(weighed))),
+        "report.html": text(sweep_html(loaded, axes, weighed.outcomes, Answer(fronts=DRAWN))),
+    }
+
+
+def pareto_table(weighed: Weighed) -> RenderableType:
     """One table a front, from its cheap or fast end on, and what is on none."""
+    measured = weighed.measured
     parts: list[RenderableType] = []
     for front in FRONTS:
         positions = on_front(measured, front)
@@ -41,7 +57,7 @@ def pareto_table(measured: Sequence[Measured], failed: Sequence[Outcome]) -> Ren
         parts.append(
             Text(f"Note: {overloaded} of {len(measured)} settings are overloaded, and on no front", "yellow")
         )
-    parts += [Text(f"failed: {_settings(one.settings)}: {one.problem}", "red") for one in failed]
+    parts += [Text(f"failed: {assignments(one.settings)}: {one.problem}", "red") for one in weighed.failed]
     return Group(*parts)
 
 
@@ -55,12 +71,12 @@ def _table(rows: Sequence[Measured]) -> Table:
     keys = list(dict.fromkeys(key for one in rows for key in one.values))
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(f"  {key.rpartition('.')[2]}", overflow="fold")
+        lines.add_column(f"  {last_part(key)}", overflow="fold")
     for heading in ("$/h", "GPUs", "in SLO", "tokens/s/GPU", "tokens/s/user", "seeds"):
         lines.add_column(heading, justify="right", no_wrap=True)
     for one in rows:
         lines.add_row(
-            *(f"  {_value(one.values.get(key))}" for key in keys),
+            *(f"  {value_text(one.values.get(key, ''))}" for key in keys),
             dollars(one.usd_per_hour),
             figures(one.accelerators),
             percent(one.attainment),
@@ -69,11 +85,3 @@ def _table(rows: Sequence[Measured]) -> Table:
             str(one.seeds),
         )
     return lines
-
-
-def _value(value: Any) -> str:
-    return str(value["kind"]) if isinstance(value, dict) and "kind" in value else str(value)
-
-
-def _settings(values: Any) -> str:
-    return ", ".join(f"{key}={_value(value)}" for key, value in values.items())

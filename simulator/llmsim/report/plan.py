@@ -15,7 +15,9 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.fleet_answer import FleetAnswer, Priced
 from llmsim.planning.pareto import FRONTS, measure, on_front
+from llmsim.planning.settings_text import last_part, value_text
 from llmsim.report.format import dollars, percent
+from llmsim.report.plan_page import plan_html
 from llmsim.report.plan_words import (
     KINDS,
     example_of,
@@ -24,7 +26,6 @@ from llmsim.report.plan_words import (
     notes_of,
     sentence_of,
     tightest_check,
-    value_of,
     values_of,
 )
 from llmsim.report.verdict import METRICS
@@ -102,11 +103,10 @@ def fleet_files(answer: FleetAnswer, loaded: LoadedScenario) -> dict[str, Fill]:
     files = {
         "plan.json": text(as_json(fleet_json(answer))),
         "scenario.yaml": text(resolved_yaml(loaded.scenario)),
+        "report.html": text(plan_html(answer, loaded)),
     }
-    if answer.winner is not None:
-        trial = answer.winner.trial
-        chosen = answer.space.candidates[trial.candidate].at(trial.replicas)
-        files["winner.yaml"] = text(resolved_yaml(chosen.scenario))
+    if (winner := answer.winning_scenario) is not None:
+        files["winner.yaml"] = text(resolved_yaml(winner.scenario))
     return files
 
 
@@ -143,13 +143,13 @@ def _ranked(answer: FleetAnswer, rows: list[Priced]) -> Table:
     keys = list(dict.fromkeys(key for one in rows for key in values_of(answer, one)))
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(key.rpartition(".")[2], overflow="fold")
+        lines.add_column(last_part(key), overflow="fold")
     for heading in ("$/h", "GPUs", "in SLO", "95% interval", "seeds", "tightest target"):
         lines.add_column(heading, justify="left" if heading == "tightest target" else "right", no_wrap=True)
     for one in rows:
         values, trial, check = values_of(answer, one), one.trial, tightest_check(answer, one)
         lines.add_row(
-            *(value_of(values.get(key)) for key in keys),
+            *(value_text(values.get(key, "")) for key in keys),
             dollars(one.usd_per_hour),
             str(one.accelerators),
             percent(trial.attainment),

@@ -5,34 +5,40 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import llmsim
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.measure.student import mean_interval
+from llmsim.measure.summary import summarise
 from llmsim.planning.fleet_answer import FleetAnswer, Priced
 from llmsim.planning.fleet_trial import is_met
 from llmsim.planning.pareto import measure
+from llmsim.planning.points import with_seed
+from llmsim.planning.settings_text import in_words
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
 from llmsim.report.facts import Fact
 from llmsim.report.pages.parts import MOST_SERIES, Saturation
+from llmsim.report.pareto import DRAWN
 from llmsim.report.plan_words import (
     KINDS,
     example_of,
     facts_of,
     notes_of,
     sentence_of,
+    settings_of,
     tightest_check,
-    value_of,
     values_of,
 )
+from llmsim.report.plots import over_time
 from llmsim.report.verdict import METRICS
+from llmsim.sim.run import simulate
 
 ATTAINMENT = "slo_attainment"
 LATENCIES = ("p99_ttft_ms", "p99_tpot_ms")
 SHOWN = ("usd_per_hour", ATTAINMENT, *LATENCIES, "tokens_per_s_per_gpu", "tokens_per_s_per_user")
-FRONTS = (("usd_per_hour", ATTAINMENT), ("tokens_per_s_per_user", "tokens_per_s_per_gpu"))
 MOST_EXAMPLES = 5
 WORST: tuple[Saturation, ...] = ("overloaded", "backlogged", "stable")
 BOUNDS = {
@@ -59,9 +65,10 @@ def plan_html(answer: FleetAnswer, loaded: LoadedScenario) -> str:
             metrics=tuple(pages.METRICS[key] for key in SHOWN if key in known),
             candidates=candidates,
             pruned=tuple(_pruned(answer)),
-            trade_offs=tuple(pages.TradeOff(x, y) for x, y in FRONTS if {x, y} <= known and len(order) > 1),
+            trade_offs=tuple(pages.TradeOff(x, y) for x, y in DRAWN if {x, y} <= known and len(order) > 1),
             curves=tuple(_curves(answer)),
             limits={key: limit for key, limit in limits.items() if limit is not None},
+            over_time=_over_time(answer),
             scenarios=tuple(_scenarios(answer, loaded)),
         )
     )
@@ -78,7 +85,18 @@ def _head(answer: FleetAnswer, loaded: LoadedScenario) -> pages.Head:
         headline=pages.Headline(
             "Cheapest fleet" if found else "No fleet", sentence_of(answer), "good" if found else "bad", facts
         ),
-        assumptions=(Fact("Varied", varied), *base_assumptions(loaded)),
+        assumptions=(
+            Fact("Varied", varied),
+            Fact(
+                "Fleet assumed",
+                settings_of(answer, answer.winner),
+                "the winner: the lines below are about it",
+            )
+            if answer.winner
+            else Fact("Fleet assumed", "as the scenario has it", "the lines below are about it"),
+            *base_assumptions(answer.winning_scenario or loaded),
+            *([Fact("Over time", f"one run of the winner, seed {answer.rules.seed}")] if found else []),
+        ),
         notes=tuple(notes_of(answer)),
         version=llmsim.__version__,
         sha256=scenario_sha256(loaded.scenario),
@@ -95,7 +113,7 @@ def _candidate(answer: FleetAnswer, priced: Priced) -> pages.Candidate:
         meets={"met": True, "failed": False}.get(trial.state),
         estimates=_estimates(answer, priced),
         why="" if check is None else f"{METRICS[check.metric]} {check.margin()}",
-        bottleneck=str(summary.get("bottleneck") or ""),
+        bottleneck=str(summary.get("bottleneck") or "").partition(":")[0],
         saturation=next((word for word in WORST if word in words), None),
         replications=len(trial.outcomes),
     )
@@ -103,8 +121,7 @@ def _candidate(answer: FleetAnswer, priced: Priced) -> pages.Candidate:
 
 def _name(answer: FleetAnswer, priced: Priced) -> str:
     """What tells a fleet from the others: ``accelerator l40s, scheduler vllm, replicas 2``."""
-    values = values_of(answer, priced).items()
-    return ", ".join(f"{key.rpartition('.')[2]} {value_of(value)}" for key, value in values) or "as given"
+    return in_words(values_of(answer, priced)) or "as given"
 
 
 def _estimates(answer: FleetAnswer, priced: Priced) -> dict[str, pages.Estimate]:
@@ -161,9 +178,20 @@ def _curves(answer: FleetAnswer) -> Iterator[pages.Curve]:
         yield pages.Curve(metric, "replicas", "", series[:MOST_SERIES], answer.rules.slo.percentile)
 
 
+def _over_time(answer: FleetAnswer) -> dict[str, Any]:
+    """The winner's first seed once more, as the search keeps figures and no runs; nothing without a winner."""
+    winner = answer.winning_scenario
+    if winner is None:
+        return {}
+    winner = with_seed(winner, answer.rules.seed)
+    record = simulate(winner)
+    summary = summarise(
+        record, winner.scenario, sha256=scenario_sha256(winner.scenario), version=llmsim.__version__
+    )
+    return over_time(summary, record, record.table)
+
+
 def _scenarios(answer: FleetAnswer, loaded: LoadedScenario) -> Iterator[pages.Setting]:
-    if answer.winner is not None:
-        trial = answer.winner.trial
-        chosen = answer.space.candidates[trial.candidate].at(trial.replicas)
-        yield pages.Setting("the winner", resolved_yaml(chosen.scenario))
+    if (winner := answer.winning_scenario) is not None:
+        yield pages.Setting("the winner", resolved_yaml(winner.scenario))
     yield pages.Setting("as given", resolved_yaml(loaded.scenario))

@@ -8,6 +8,7 @@ from typing import Any
 from llmsim.measure.slo import has_targets
 from llmsim.planning.fleet_answer import FleetAnswer, Priced, Pruned
 from llmsim.planning.fleet_trial import MOST_REPLICATIONS
+from llmsim.planning.settings_text import assignments, in_words
 from llmsim.report.format import dollars, percent
 from llmsim.report.verdict import Check, verdict
 
@@ -89,8 +90,7 @@ def _how_far(answer: FleetAnswer) -> dict[str, str]:
 
 def example_of(answer: FleetAnswer, one: Pruned) -> str:
     """What was pruned, and the figure that rules it out. Pure."""
-    values = ", ".join(f"{key.rpartition('.')[2]} {value_of(value)}" for key, value in
-                       answer.space.candidates[one.candidate].values.items())  # fmt: skip
+    values = in_words(answer.space.candidates[one.candidate].values)
     least, most = one.replicas
     count = f"{least} replica{'s' * (least > 1)}" if least == most else f"{least}–{most} replicas"
     counted = "" if (least, most) == (1, answer.space.max_replicas) else f" with {count}"
@@ -130,21 +130,7 @@ def values_of(answer: FleetAnswer, priced: Priced) -> dict[str, Any]:
 
 def settings_of(answer: FleetAnswer, priced: Priced) -> str:
     """What a fleet has of its own: ``fleet.accelerator=l40s, fleet.replicas=2``. Pure."""
-    return (
-        ", ".join(f"{key}={value_of(value)}" for key, value in values_of(answer, priced).items())
-        or "the scenario"
-    )
-
-
-def value_of(value: Any) -> str:
-    """A setting's value; a policy with options by its name. Pure."""
-    return (
-        str(value["kind"])
-        if isinstance(value, dict) and "kind" in value
-        else ""
-        if value is None
-        else str(value)
-    )
+    return assignments(values_of(answer, priced)) or "the scenario"
 
 
 def cost_of(priced: Priced) -> str:

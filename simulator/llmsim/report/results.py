@@ -14,8 +14,8 @@ from llmsim.planning.fleet_answer import FleetAnswer
 from llmsim.planning.grid import Grid
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.sweep import by_setting
-from llmsim.report.compare import verdicts
 from llmsim.report.compare_files import compare_files
+from llmsim.report.compare_words import verdicts
 from llmsim.report.plan import fleet_files, fleet_json
 from llmsim.report.sweep import failures, point_columns
 from llmsim.report.sweep_files import sweep_files
@@ -134,10 +134,7 @@ class PlanResult:
     @property
     def winner(self) -> LoadedScenario | None:
         """The scenario of the cheapest fleet, ready to run; None where nothing meets the targets."""
-        found = self.answer.winner
-        if found is None:
-            return None
-        return self.answer.space.candidates[found.trial.candidate].at(found.trial.replicas)
+        return self.answer.winning_scenario
 
     @cached_property
     def as_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from rich.table import Table
 
 from llmsim.planning.outcome import Outcome
-from llmsim.planning.replicate import Estimate
+from llmsim.planning.replicate import THIN, Estimate
+from llmsim.planning.settings_text import assignments, in_words, last_part, value_text
 from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report.format import MISSING, dollars, figures, percent
 from llmsim.report.whole_files import Columns
@@ -52,7 +53,7 @@ def sweep_table(outcomes: Sequence[Outcome]) -> Table:
     shown = [field for field in COLUMNS if field in fields and not (several and field in LEFT_OUT)]
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(key.rpartition(".")[2], no_wrap=True)
+        lines.add_column(last_part(key), no_wrap=True)
     lines.add_column("load", no_wrap=True)
     for field in shown:
         lines.add_column(COLUMNS[field][0], justify="right", no_wrap=True)
@@ -62,7 +63,7 @@ def sweep_table(outcomes: Sequence[Outcome]) -> Table:
         )
         lines.caption_justify = "left"
     for each in swept:
-        values = [written(each.settings.get(key)) for key in keys]
+        values = [value_text(each.settings.get(key, "")) for key in keys]
         found = each.together.estimates
         lines.add_row(*values, load(each), *(_cell(field, found.get(field)) for field in shown))
     return lines
@@ -89,7 +90,7 @@ def _cell(field: str, found: Estimate | None) -> str:
 def failures(outcomes: Sequence[Outcome]) -> list[str]:
     """A sentence for each run that failed: its settings and why. Pure."""
     return [
-        f"failed: {', '.join(f'{key}={written(value)}' for key, value in outcome.settings.items())}"
+        f"failed: {assignments(outcome.settings)}"
         f"{', ' if outcome.settings else ''}seed {outcome.seed}: {outcome.problem}"
         for outcome in outcomes
         if outcome.problem
@@ -103,15 +104,22 @@ def notes(outcomes: Sequence[Outcome]) -> list[str]:
     for each in swept:
         for note in each.together.notes:
             told.setdefault(note, []).append(in_words(each.settings))
+    thin = [note for each in sorted(swept, key=_least) for note in each.together.notes if note.endswith(THIN)]
+    others = len(thin) - len(told[thin[0]]) if thin else 0
+    for note in thin[1:]:  # all say the same, with other numbers: the shortest runs speak for them
+        if note != thin[0]:
+            told.pop(note, None)
     return [
-        f"Note: {note}" + ("" if len(where) == len(swept) else f" [{'; '.join(where)}]")
+        f"Note: {note}"
+        + ("" if len(where) == len(swept) else f" [{'; '.join(where)}]")
+        + (f"; {others} more settings are too short for it" if others and thin[0] == note else "")
         for note, where in told.items()
     ]
 
 
-def in_words(settings: Mapping[str, Any]) -> str:
-    """``replicas 2, scheduler orca``. Pure."""
-    return ", ".join(f"{key.rpartition('.')[2]} {written(value)}" for key, value in settings.items())
+def _least(each: Swept) -> int:
+    """Requests completed in the shortest run of a setting."""
+    return min((outcome.summary["completed"] for outcome in each.outcomes if outcome.summary), default=0)
 
 
 def point_columns(outcomes: Sequence[Outcome]) -> Columns:
@@ -124,7 +132,7 @@ def point_columns(outcomes: Sequence[Outcome]) -> Columns:
         if isinstance(value, int | float)
     )
     return {
-        **{key: _texts(written(outcome.settings.get(key)) for outcome in outcomes) for key in keys},
+        **{key: _texts(value_text(outcome.settings.get(key, "")) for outcome in outcomes) for key in keys},
         "seed": np.array([outcome.seed for outcome in outcomes], np.int64),
         "saturation": _texts((outcome.summary or {}).get("saturation", "") for outcome in outcomes),
         **{
@@ -141,11 +149,3 @@ def _texts(values: Iterable[str]) -> npt.NDArray[np.object_]:
 
 def _number(value: float | None) -> float:
     return np.nan if value is None else float(value)
-
-
-def written(value: Any) -> str:
-    """A value of a setting as a word: a mapping with a ``kind`` by its kind. Pure."""
-    if isinstance(value, dict) and "kind" in value:
-        rest = ", ".join(f"{key} {given}" for key, given in value.items() if key != "kind")
-        return f"{value['kind']} ({rest})" if rest else str(value["kind"])
-    return "" if value is None else str(value)

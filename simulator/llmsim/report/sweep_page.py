@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import llmsim
@@ -12,14 +12,16 @@ from llmsim.files.scenario_text import resolved_yaml, scenario_sha256
 from llmsim.measure.slo import REQUEST_METRICS, has_targets, targets_missed
 from llmsim.planning.axes import Axis
 from llmsim.planning.outcome import Outcome
+from llmsim.planning.pareto import rates
 from llmsim.planning.replicate import estimate
+from llmsim.planning.settings_text import in_words, value_text
 from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report import pages
 from llmsim.report.assumptions import base_assumptions
 from llmsim.report.facts import Fact
 from llmsim.report.format import dollars
 from llmsim.report.pages.parts import Saturation
-from llmsim.report.sweep import in_words, notes, written
+from llmsim.report.sweep import notes
 from llmsim.spec.targets import Slo
 
 SHOWN = (
@@ -33,17 +35,35 @@ FRONTS = (
     ("usd_per_million_output_tokens", "slo_attainment"),
     ("tokens_per_s_per_user", "tokens_per_s_per_gpu"),
 )
+RATES = ("usd_per_hour", "tokens_per_s_per_gpu", "tokens_per_s_per_user")
+"""Figures of a point that are no fields of a summary."""
 AS_WRITTEN = {"scenario": "as written"}
 """The one setting of a sweep over seeds alone."""
 WORST: tuple[Saturation, ...] = ("overloaded", "backlogged", "stable")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a page says beyond the points of its sweep, where they were run to answer a question.
+
+    Attributes:
+        headline: The verdict; how many settings meet the targets unless given.
+        notes: Those that come first.
+        mark: Where the answer lies on the curves.
+        fronts: Pairs of figures to draw against each other.
+    """
+
+    headline: pages.Headline | None = None
+    notes: Sequence[str] = ()
+    mark: pages.Mark | None = None
+    fronts: Sequence[tuple[str, str]] = FRONTS
+
+
+NO_ANSWER = Answer()
+
+
 def sweep_html(
-    loaded: LoadedScenario,
-    axes: Sequence[Axis],
-    outcomes: Sequence[Outcome],
-    headline: pages.Headline | None = None,
-    told: Sequence[str] = (),
+    loaded: LoadedScenario, axes: Sequence[Axis], outcomes: Sequence[Outcome], answer: Answer = NO_ANSWER
 ) -> str:
     """The page: what kept up and what it cost, every point, curves, a heat map and fronts.
 
@@ -51,35 +71,34 @@ def sweep_html(
         loaded: The scenario before anything is varied.
         axes: What was varied over listed values.
         outcomes: Every run, those of one setting one after the other.
-        headline: The verdict; how many settings meet the targets unless given.
-        told: Notes that come first.
+        answer: What the points answer.
     """
     swept = [each if each.settings else replace(each, settings=AS_WRITTEN) for each in by_setting(outcomes)]
     slo = loaded.scenario.slo
     points = tuple(_point(each) for each in swept)
     known = {key for point in points for key in point.estimates}
-    metrics = tuple(pages.METRICS[key] for key in SHOWN if key in known)
+    shown = dict.fromkeys([*SHOWN, *(key for front in answer.fronts for key in front)])
+    metrics = tuple(pages.METRICS[key] for key in shown if key in known)
     keys = dict.fromkeys(key for each in swept for key in each.settings)
     return pages.sweep_page(
         pages.SweepPage(
-            head=_head(loaded, swept, outcomes, headline, told),
+            head=_head(loaded, swept, outcomes, answer),
             axes=tuple(_axis(key, axes, swept) for key in keys),
             metrics=metrics,
             points=points,
             limits=_limits(slo),
             curve_metrics=DRAWN,
-            trade_offs=tuple(pages.TradeOff(x, y) for x, y in FRONTS if {x, y} <= known and len(points) > 1),
+            trade_offs=tuple(
+                pages.TradeOff(x, y) for x, y in answer.fronts if {x, y} <= known and len(points) > 1
+            ),
+            mark=answer.mark,
             scenario=resolved_yaml(loaded.scenario),
         )
     )
 
 
 def _head(
-    loaded: LoadedScenario,
-    swept: Sequence[Swept],
-    outcomes: Sequence[Outcome],
-    headline: pages.Headline | None,
-    told: Sequence[str],
+    loaded: LoadedScenario, swept: Sequence[Swept], outcomes: Sequence[Outcome], answer: Answer
 ) -> pages.Head:
     varied = ", ".join(dict.fromkeys(key for each in swept for key in each.settings))
     seeds = sorted({outcome.seed for outcome in outcomes})
@@ -87,9 +106,9 @@ def _head(
     return pages.Head(
         title=loaded.scenario.name,
         subtitle=f"{len(swept):,} settings of {varied}; {over}",
-        headline=headline or _headline(loaded.scenario.slo, swept),
+        headline=answer.headline or _headline(loaded.scenario.slo, swept),
         assumptions=(Fact("Varied", varied), *base_assumptions(loaded)),
-        notes=(*told, *(note.removeprefix("Note: ") for note in notes(outcomes))),
+        notes=(*answer.notes, *(note.removeprefix("Note: ") for note in notes(outcomes))),
         version=llmsim.__version__,
         sha256=scenario_sha256(loaded.scenario),
     )
@@ -130,7 +149,7 @@ def _axis(key: str, axes: Sequence[Axis], swept: Sequence[Swept]) -> pages.Sweep
 
 
 def _plain(value: Any) -> float | int | str | bool | None:
-    return value if isinstance(value, float | int | str | bool) or value is None else written(value)
+    return value if isinstance(value, float | int | str | bool) or value is None else value_text(value)
 
 
 def _point(each: Swept) -> pages.SweepPoint:
@@ -146,25 +165,16 @@ def _point(each: Swept) -> pages.SweepPoint:
 
 
 def _estimates(each: Swept) -> dict[str, pages.Estimate]:
-    """Of every summary field, and of tokens per second by GPU and by user; nothing for mixed seeds."""
+    """Of every summary field, and of :data:`RATES`; nothing for mixed seeds."""
     if len(each.together.groups) != 1:
         return {}
     found = dict(each.together.estimates)
-    rates = [_rates(outcome.summary) for outcome in each.outcomes if outcome.summary]
-    for key in ("tokens_per_s_per_gpu", "tokens_per_s_per_user"):
-        values = [rate[key] for rate in rates if rate[key] is not None]
-        if rates and len(values) == len(rates):
+    runs = [rates(outcome.summary) for outcome in each.outcomes if outcome.summary]
+    for key in RATES:
+        values = [run[key] for run in runs if run[key] is not None]
+        if runs and len(values) == len(runs):
             found[key] = estimate(key, [float(value) for value in values if value is not None])
     return {key: pages.Estimate(one.mean, *(one.ends or (None, None))) for key, one in found.items()}
-
-
-def _rates(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """InferenceMAX's two axes: output tokens a second of a GPU held, and 1/TPOT of a user."""
-    held_s, tpot_ms = summary["accelerator_seconds"], summary["mean_tpot_ms"]
-    return {
-        "tokens_per_s_per_gpu": summary["total_output_tokens"] / held_s if held_s else None,
-        "tokens_per_s_per_user": 1e3 / tpot_ms if tpot_ms else None,
-    }
 
 
 def _limits(slo: Slo) -> dict[str, float]:

@@ -67,11 +67,12 @@ function logTicks(low, high, most) {
   return decades.filter((_, index) => index % stride === 0);
 }
 
-function axis(low, high, start, end, isLog) {
+function axis(low, high, start, end, isLog, isWhole = false) {
   const map = isLog ? Math.log : (value) => value;
   const [from, to] = [map(low), map(high)];
   const place = (value) => start + ((map(value) - from) / (to - from)) * (end - start);
-  return Object.assign(place, { low, high, ticks: (most) => (isLog ? logTicks : linearTicks)(low, high, most) });
+  const ticks = (most) => (isLog ? logTicks : linearTicks)(low, high, most).filter((value) => !isWhole || Number.isInteger(value));
+  return Object.assign(place, { low, high, ticks });
 }
 
 

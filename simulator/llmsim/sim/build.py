@@ -200,9 +200,11 @@ def options_of(policy: type, ref: PolicyRef) -> Any:
 
 def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:
     """Raise ScenarioError for a fixed length that no pool can ever serve: a mistake, not a result."""
-    prompt, output = loaded.scenario.workload.input_tokens, loaded.scenario.workload.output_tokens
+    workload = loaded.scenario.workload
+    prompt, output = workload.input_tokens, workload.output_tokens
     if not isinstance(prompt, int) or not isinstance(output, int):
         return
+    prompt += workload.prefix_tokens
     engines = [plan.engine(0, StepLog(), fast_forward=True) for plan in plans]
     refusals = [engine.refusal(Request(0, 0.0, prompt, output)) for engine in engines]
     if all(refusals):

@@ -224,11 +224,12 @@ def length_conflicts(
         limits: Most tokens of prompt and output in each pool; None where that is not known.
         name: What sets the limits.
     """
-    prompt, output = workload.input_tokens, workload.output_tokens
+    prompt, output, shared = workload.input_tokens, workload.output_tokens, workload.prefix_tokens
     known = [limit for limit in limits if limit is not None]
     if not isinstance(prompt, int) or len(known) < len(limits):
         return
     limit = max(known)
+    prompt += shared
     if prompt >= limit:
         yield (
             ("workload", "input_tokens"),

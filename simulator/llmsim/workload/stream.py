@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from math import inf, nan
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 
 from llmsim.engine.request import Request
 from llmsim.files.traces import Trace
+from llmsim.rng import streams
 from llmsim.spec.arrivals import ClosedArrivals
 from llmsim.spec.workload import Workload
 from llmsim.workload import lengths
 from llmsim.workload.describe import describe
 from llmsim.workload.labels import Draws, label_source, labelled
+from llmsim.workload.prefixes import Prefixes, with_prefixes
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
 BLOCK = 4096
@@ -38,13 +41,18 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
     """
     base_dir = base_dir or Path()
     trace, profile = open_trace(workload, base_dir), open_profile(workload, base_dir)
-    source = arrival_source(workload, seed, trace, profile)
+    draws = streams(seed)
+    source = arrival_source(workload, draws, trace, profile)
     total = workload.num_requests if workload.num_requests is not None else source.count
     if total is None and workload.duration_s is None and trace is not None and workload.has_row_lengths:
         total = len(trace)
+    start_lengths = length_source(workload, draws, trace, profile)
+    if workload.shared_prefix is not None:
+        shared = partial(Prefixes, workload.shared_prefix, 0)
+        start_lengths = with_prefixes(start_lengths, lambda: shared(draws("prefixes")))
     return RequestStream(
         source,
-        length_source(workload, seed, trace, profile),
+        start_lengths,
         total=total,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=workload.arrival.max_concurrency
@@ -55,7 +63,7 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
         max_tokens=workload.max_tokens,
-        start_labels=label_source(workload, seed, trace),
+        start_labels=label_source(workload, draws, trace),
         labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
         models=_models(workload, trace),
     )

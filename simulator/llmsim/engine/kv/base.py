@@ -73,14 +73,14 @@ class KVCache(ABC):
         """Give ``req`` room for its first ``tokens`` tokens. Changes the pool, or returns False."""
 
     def find(self, req: Request) -> int:
-        """Tokens of ``req``, which holds nothing, that need not be computed: it has them, or the pool still does.
+        """Tokens of ``req``, which waits, that need not be computed: it has them, or the pool still does.
 
         Less than ``prefill_target``: at least one token is always computed. Pure query.
         """
         return req.computed
 
     def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
-        """Give ``req``, which holds nothing, room for its first ``tokens`` tokens. Changes the pool, or returns False.
+        """Give ``req``, which waits, room for its first ``tokens`` tokens. Changes the pool, or returns False.
 
         Args:
             found: What :meth:`find` has just said; ``req.computed`` becomes that. 0 reuses nothing.
@@ -108,7 +108,7 @@ class KVCache(ABC):
             return 0
         self.unpark(req)
         self.release(req)
-        tokens, req.computed = req.computed, req.cached_tokens
+        tokens, req.computed = req.computed, req.given_tokens
         return tokens
 
     def hold(self, tokens: int) -> Request | None:

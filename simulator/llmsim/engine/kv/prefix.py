@@ -42,6 +42,8 @@ class PrefixCached(Paged):
     def find(self, req: Request) -> int:
         """See :class:`KVCache`."""
         self._evict()
+        if req.blocks:  # parked
+            return req.computed
         blocks, idle = self.chains.match(req)
         self._match = (req, blocks, idle)
         return max(req.computed, blocks * self.block_size)

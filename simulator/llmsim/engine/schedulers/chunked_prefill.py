@@ -97,7 +97,7 @@ class ChunkedPrefill(Scheduler):
             if not self.may_start(req, wanted, budget):
                 return (
                     found > req.computed
-                )  # without its hits it may be too long to wait for a budget of its own
+                )  # without its hits it may be too long for any budget: it starts then
             count = min(wanted, budget)
             if not batch.admit(req, self.room(req, found + count), found):
                 return count < wanted and self.needs_less_later(req, found, count)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, inf
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -42,6 +45,22 @@ class QueueOptions(Strict):
     )
 
 
+class Stay(NamedTuple):
+    """The way of a request through the queues.
+
+    Attributes:
+        queue: The one it joins.
+        leaves_at: Tokens generated when the quantum of this one is used up, that of the next, and so on.
+    """
+
+    queue: int
+    leaves_at: list[int]
+
+
+KEPT = 1 << 16
+"""Ways that are remembered: one for each length of a prompt."""
+
+
 class SkipJoinQueues(Ordered):
     """Skip-join multi-level feedback queue: the lowest queue runs, first come, first served within one.
 
@@ -65,6 +84,7 @@ class SkipJoinQueues(Ordered):
         """Tokens that a request had when it was put into the first queue again."""
         self._starving = OrderedQueue(lambda req: req.arrival_s + (self.options.starve_limit_s or inf))
         self._now_s = 0.0
+        self._stay_of = lru_cache(KEPT)(self._make_stay)
 
     @property
     def keeps_kv(self) -> bool:  # type: ignore[override]  # an option here
@@ -73,52 +93,36 @@ class SkipJoinQueues(Ordered):
 
     def rank(self, req: Request, generated: int) -> float:
         """See :class:`Ordered`: the queue that ``req`` is in, from 0."""
-        queue, used_up = self._joins(req)
-        used = self._used(req, generated)
-        while used >= used_up and queue < self.options.num_queues - 1:
-            queue += 1
-            used_up += self.options.quantum_ratio**queue
-        return queue
+        stay = self._stay(req)
+        return stay.queue + bisect_right(stay.leaves_at, generated - self._promoted.get(req, 0))
 
     def review_at(self, req: Request, generated: int) -> int | None:
         """See :class:`Ordered`: when its quantum is used up."""
-        now = self.rank(req, generated)
-        if now == self.options.num_queues - 1:
-            return None
-        queue, used_up = self._joins(req)
-        while queue < now:
-            queue += 1
-            used_up += self.options.quantum_ratio**queue
-        missing = (used_up - self._used(req, generated)) / self._token_quanta(req)
-        return generated + max(1, ceil(missing))
+        since = self._promoted.get(req, 0)
+        leaves_at = self._stay(req).leaves_at
+        following = bisect_right(leaves_at, generated - since)
+        return leaves_at[following] + since if following < len(leaves_at) else None
 
-    def _joins(self, req: Request) -> tuple[int, float]:
-        """The queue that ``req`` began in, and its quantum. Pure query."""
-        o = self.options
-        queue = 0
-        if o.skip_join and req not in self._promoted:
-            prompt = self._prompt_quanta(req)
-            while queue < o.num_queues - 1 and o.quantum_ratio**queue < prompt:
-                queue += 1
-        return queue, o.quantum_ratio**queue
-
-    def _used(self, req: Request, generated: int) -> float:
-        """Quanta of the first queue that ``req`` has had since it joined. Pure query."""
+    def _stay(self, req: Request) -> Stay:
+        """Of a request that was promoted, since then: it is in the first queue, and its prompt is done with."""
         if req in self._promoted:
-            return (generated - self._promoted[req]) * self._token_quanta(req)
-        return self._prompt_quanta(req) + (generated - 1) * self._token_quanta(req) if generated else 0.0
+            return self._stay_of(0, 0.0)
+        prompt_s = self.knows.profile.prefill_s(req.input_tokens)
+        return self._stay_of(1, prompt_s)
 
-    def _quantum_s(self) -> float:
-        given_ms = self.options.quantum_ms
-        return given_ms / 1e3 if given_ms else self.knows.profile.decode_s(1) or 1.0
-
-    def _prompt_quanta(self, req: Request) -> float:
-        return self.knows.profile.prefill_s(req.input_tokens) / self._quantum_s()
-
-    def _token_quanta(self, req: Request) -> float:
-        if self.options.quantum_ms is None:
-            return 1.0
-        return (self.knows.profile.decode_s(1) or 1.0) / self._quantum_s()
+    def _make_stay(self, tokens_of_prompt: int, prompt_s: float) -> Stay:
+        """Where a request joins, and how many tokens it has when it leaves each queue but the last."""
+        o = self.options
+        token_s = self.knows.profile.decode_s(1) or 1.0
+        quantum_s = o.quantum_ms / 1e3 if o.quantum_ms else token_s
+        first, leaves_at, granted_s = 0, [], 0.0
+        while o.skip_join and first < o.num_queues - 1 and quantum_s * o.quantum_ratio**first < prompt_s:
+            first += 1
+        for queue in range(first, o.num_queues - 1):
+            granted_s += quantum_s * o.quantum_ratio**queue
+            tokens = ceil((granted_s - prompt_s) / token_s * (1 - TIE)) + tokens_of_prompt
+            leaves_at.append(max(1, tokens))
+        return Stay(first, leaves_at)
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
         """See :class:`Scheduler`."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from math import inf
 
 from llmsim.engine.batch import Batch
+from llmsim.engine.calendar import Calendar
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.ordered_queue import OrderedQueue
 from llmsim.engine.plan import StepPlan
@@ -23,12 +25,12 @@ class Lane:
         last: By rank, the last one first; a key is (-rank, -id).
         reviews: By the decode iteration at which their rank is to be looked at again.
         chunks: The plan under way.
-        moved: Whether it has taken room from somebody.
+        moved: Whether it has taken room from somebody, or somebody may come in without any being given back.
     """
 
     def __init__(self) -> None:
         self.last = OrderedQueue(_given)
-        self.reviews = OrderedQueue(_given)
+        self.reviews = Calendar()
         self.chunks: dict[Request, int] = {}
         self.moved = False
 
@@ -53,12 +55,14 @@ class Ordered(Scheduler):
         preempts: Whether a waiting request may take the place of a running one behind it.
         keeps_kv: Whether the KV of one whose place was taken stays while there is room.
         falls: Whether the rank of a decoding sequence falls by 1 with every token, as remaining work does.
+        always_reviews: Whether a review does more than to change a rank, which matters only where somebody waits.
     """
 
     has_own_order = True
     preempts = False
     keeps_kv = True
     falls = False
+    always_reviews = False
 
     waiting: OrderedQueue
 
@@ -76,6 +80,13 @@ class Ordered(Scheduler):
         """Tokens generated at which the rank of ``req`` changes, other than by falling; None is never. Pure query."""
         return None
 
+    def room_for(self, req: Request, tokens: int) -> int:
+        """Tokens that ``req`` is given room for when ``tokens`` of it are to be computed by then. Pure query."""
+        return tokens
+
+    def admitted(self, req: Request) -> None:
+        """``req`` has been taken in."""
+
     def stopped(self, batch: Batch, req: Request) -> None:  # most need not know
         """``req`` has lost its place, and waits."""
 
@@ -85,33 +96,33 @@ class Ordered(Scheduler):
         """See :class:`Scheduler`."""
         lane = self._lanes[batch.lane]
         lane.chunks, lane.moved = {}, False
-        if lane.reviews:
+        if self.waiting or self.always_reviews:
             self._review(batch, lane)
         if self.falls:  # with what has been computed of them, which is no decode iteration
             for req in batch.prefilling:
                 self._place(batch, lane, req)
+        is_short = False
         while batch.num_decoding and not batch.allocate_decode():
             self._take_from_last(batch, lane)
+            is_short = True
         if batch.prefilling or self.waiting:
-            self._fill(batch, lane)
+            self._fill(batch, lane, may_come=not is_short and self.may_admit())
         if not lane.chunks and not batch.num_decoding:
             return None
-        stable_for = 1 if lane.moved else self._steady(batch, lane)
+        stable_for = 1 if lane.moved else self.steady(batch, lane)
         return StepPlan(list(lane.chunks.items()), decodes=batch.num_decoding > 0, stable_for=stable_for)
 
-    def _steady(self, batch: Batch, lane: Lane) -> int:
-        """Iterations until a running sequence may fall behind one that waits. Pure query."""
+    def steady(self, batch: Batch, lane: Lane) -> int:
+        """Iterations until the plan may change by itself: until who runs may fall behind who waits. Pure query."""
         if not (self.waiting and self.preempts and lane.reviews):
             return FOREVER
-        until: int = lane.reviews.least - batch.iteration
-        return max(1, until)
+        return max(1, lane.reviews.next - batch.iteration)
 
-    def _fill(self, batch: Batch, lane: Lane) -> None:
+    def _fill(self, batch: Batch, lane: Lane, may_come: bool) -> None:
         """Spend the token budget: on the prompts under way and on those that wait, by rank among each other
         where waiting requests may go ahead, else the prompts under way first.
         """
         under_way = deque(self._by_rank(batch, lane))
-        may_come = not lane.moved and self.may_admit()
         while (budget := self._budget(batch, lane)) > 0:
             may_come = may_come and bool(self.waiting)
             while under_way and under_way[0] not in batch.prefilling:  # it has lost its place just now
@@ -140,7 +151,7 @@ class Ordered(Scheduler):
         count = min(req.prefill_target - req.computed, budget)
         was_short = False
         while req in batch.prefilling:
-            if batch.extend(req, req.computed + count):
+            if batch.extend(req, self.room_for(req, req.computed + count)):
                 lane.chunks[req] = count
                 break
             self._take_from_last(batch, lane)
@@ -149,40 +160,54 @@ class Ordered(Scheduler):
 
     def _admit(self, batch: Batch, lane: Lane) -> bool:
         """Take in the head of the queue, at the cost of those behind it; False when it has to wait."""
-        if not self.has_seat() and not self._make_way(batch, lane, self.waiting[0]):
+        req = self.waiting[0]
+        rank = self.waiting.key_of(req) if self.preempts else inf
+        if not self.has_seat() and not self._make_way(batch, lane, rank):
             return False
-        req = self.waiting.popleft()
-        count = min(req.prefill_target - req.computed, self._budget(batch, lane))
-        while not batch.admit(req, req.computed + count):
-            if not self._make_room(batch, lane, req):
+        self.waiting.popleft()
+        found, count = self._next_chunk(batch, lane, req)
+        while not batch.admit(req, self.room_for(req, found + count), found):
+            if not self._make_room(batch, lane, req, rank):
                 self.waiting.appendleft(req)
+                lane.moved = lane.moved or self.needs_less_later(req, found, count)
                 return False
+            found, count = self._next_chunk(batch, lane, req)
         self._parked.discard(req)
         lane.chunks[req] = count
         self._place(batch, lane, req)
+        self.admitted(req)
         return True
+
+    def _next_chunk(self, batch: Batch, lane: Lane, req: Request) -> tuple[int, int]:
+        """What ``req``, which waits, has already, and the tokens that the budget lets it compute next."""
+        found = self.kv.find(req)
+        return found, min(req.prefill_target - found, self._budget(batch, lane))
 
     # --- who is before whom -----------------------------------------------------------------------
 
     def _place(self, batch: Batch, lane: Lane, req: Request) -> None:
         """``req`` runs: write down its rank, on the scale of iteration 0 where ranks fall."""
         rank = self.rank(req, batch.generated(req)) + self.falls * batch.iteration
-        lane.last.put(req, (-rank, -req.id))
+        key = (-rank, -req.id)
+        if lane.last.key_of(req) != key:
+            lane.last.put(req, key)
 
     def _goes_before(self, batch: Batch, lane: Lane, running: Request) -> bool:
         """Whether the head of the queue ranks before a ``running`` one. Pure query."""
-        return self._is_before(batch, self.waiting[0], lane.last.key_of(running)[0])
+        return self._is_before(batch, self.waiting.least, lane.last.key_of(running)[0])
 
-    def _is_before(self, batch: Batch, req: Request, negated_rank: float) -> bool:
-        rank = self.rank(req, req.generated) + self.falls * batch.iteration
-        return rank < -negated_rank
+    def _is_before(self, batch: Batch, rank: float, negated_rank: float) -> bool:
+        return rank + self.falls * batch.iteration < -negated_rank
 
     def _review(self, batch: Batch, lane: Lane) -> None:
         """Look again at the ranks that have changed by now."""
-        while lane.reviews and lane.reviews.least <= batch.iteration:
-            req = lane.reviews.popleft()
-            self._place(batch, lane, req)
-            self._review_later(batch, lane, req)
+        for req in lane.reviews.due(batch.iteration):
+            self.reviewed(batch, lane, req)
+
+    def reviewed(self, batch: Batch, lane: Lane, req: Request) -> None:
+        """The rank of a decoding ``req`` has changed."""
+        self._place(batch, lane, req)
+        self._review_later(batch, lane, req)
 
     def _review_later(self, batch: Batch, lane: Lane, req: Request) -> None:
         generated = batch.generated(req)
@@ -198,43 +223,48 @@ class Ordered(Scheduler):
 
     # --- who loses what ---------------------------------------------------------------------------
 
-    def _make_way(self, batch: Batch, lane: Lane, req: Request) -> bool:
-        """The last of the batch gives its seat to ``req``, if it ranks behind; False when it does not."""
-        if not (self.preempts and lane.last and self._is_before(batch, req, lane.last.least[0])):
+    def _make_way(self, batch: Batch, lane: Lane, rank: float) -> bool:
+        """The last of the batch gives its seat to a request of ``rank``, if it is behind; False when it is not."""
+        if not (self.preempts and lane.last and self._is_before(batch, rank, lane.last.least[0])):
             return False
         last = lane.last[0]
-        lane.forget(last)
-        lane.moved = True
         if self.keeps_kv:
+            lane.forget(last)
+            lane.moved = True
             batch.pause(last)
             self._parked.append(last)
+            self.waiting.appendleft(last)
+            self.stopped(batch, last)
         else:
-            batch.preempt(last)
-        self.waiting.appendleft(last)
-        self.stopped(batch, last)
+            self.throw_out(batch, lane, last)
         return True
 
-    def _make_room(self, batch: Batch, lane: Lane, req: Request) -> bool:
-        """Somebody behind ``req`` gives blocks to it; False when there is nobody."""
+    def _make_room(self, batch: Batch, lane: Lane, req: Request, rank: float) -> bool:
+        """Somebody behind ``req``, which has this ``rank``, gives blocks to it; False when there is nobody."""
         others = self._parked[0] if self._parked else None
         if others is not None and others is not req:
             self.reclaim(others)
             lane.moved = True
             return True
-        return self._make_way(batch, lane, req)
+        return self._make_way(batch, lane, rank)
 
     def _take_from_last(self, batch: Batch, lane: Lane) -> None:
         """The pool is short: the last in rank gives its blocks."""
+        self._review(batch, lane)
         lane.moved = True
         if self._parked:
             self.reclaim(self._parked[0])
             return
-        last = lane.last[0]
-        lane.forget(last)
-        batch.preempt(last)
+        self.throw_out(batch, lane, lane.last[0])
         self._held_back = not batch.running
-        self.waiting.appendleft(last)
-        self.stopped(batch, last)
+
+    def throw_out(self, batch: Batch, lane: Lane, req: Request) -> None:
+        """``req`` loses its place and its KV, and waits."""
+        lane.forget(req)
+        lane.moved = True
+        batch.preempt(req)
+        self.waiting.appendleft(req)
+        self.stopped(batch, req)
 
     def reclaim(self, req: Request) -> None:
         """Take the KV of the parked ``req``: it is thrown away, and computed anew when ``req`` runs again."""

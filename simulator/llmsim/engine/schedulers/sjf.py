@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from llmsim.engine.kv.base import KVCache
 from llmsim.engine.request import Request
+from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.ordered import Ordered
 from llmsim.spec.base import Strict
 
@@ -38,11 +40,13 @@ class ShortestJobFirst(Ordered):
     Options = ShortestJobOptions
     options: ShortestJobOptions
 
+    def __init__(self, limits: Limits, kv: KVCache, options: Strict | None = None) -> None:
+        super().__init__(limits, kv, options)
+        given = self.options.prompt_token_iterations
+        self._per_prompt_token = 1 / limits.max_num_batched_tokens if given is None else given
+
     def rank(self, req: Request, generated: int) -> float:
         """See :class:`Ordered`. Who waits longer gains on all alike, so only arrivals count, not the time now."""
-        o = self.options
-        per_token = o.prompt_token_iterations
-        if per_token is None:
-            per_token = 1 / self.limits.max_num_batched_tokens
         output = self.knows.predictor.remaining(req, generated)
-        return (req.prefill_target - req.computed) * per_token + output + o.aging * req.arrival_s
+        prompt = (req.prefill_target - req.computed) * self._per_prompt_token
+        return prompt + output + self.options.aging * req.arrival_s

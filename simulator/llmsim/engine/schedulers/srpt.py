@@ -47,7 +47,9 @@ class ShortestRemaining(ShortestJobFirst):
 
     def rank(self, req: Request, generated: int) -> float:
         """See :class:`Ordered`."""
-        return -inf if generated >= self._safe_from(req) else super().rank(req, generated)
+        if self.options.preempt_until is not None and generated >= self._safe_from(req):
+            return -inf
+        return super().rank(req, generated)
 
     def review_at(self, req: Request, generated: int) -> int | None:
         """See :class:`Ordered`: when its seat is safe, or the prediction is used up."""
@@ -57,4 +59,4 @@ class ShortestRemaining(ShortestJobFirst):
     def _safe_from(self, req: Request) -> int:
         """Tokens generated from which on ``req`` keeps its seat. Pure query."""
         share = self.options.preempt_until
-        return FOREVER if share is None else max(1, ceil(share * self.knows.predictor.first(req)))
+        return FOREVER if share is None else max(1, ceil(share * self.knows.predictor.said(req)))

@@ -14,6 +14,7 @@ from llmsim.report.pages.parts import (
     Estimate,
     Head,
     Headline,
+    Mark,
     Metric,
     Setting,
     TradeOff,
@@ -25,6 +26,6 @@ from llmsim.report.pages.sweep_data import SweepAxis, SweepPage, SweepPoint
 
 __all__ = [
     "METRICS", "Candidate", "ComparePage", "ComparedSetting", "Curve", "CurvePoint", "CurveSeries", "Difference",
-    "Estimate", "Head", "Headline", "Metric", "PlanPage", "Pruned", "Setting", "SweepAxis", "SweepPage", "SweepPoint",
-    "TradeOff", "compare_page", "plan_page", "sweep_page",
+    "Estimate", "Head", "Headline", "Mark", "Metric", "PlanPage", "Pruned", "Setting", "SweepAxis", "SweepPage",
+    "SweepPoint", "TradeOff", "compare_page", "plan_page", "sweep_page",
 ]  # fmt: skip

@@ -105,12 +105,12 @@ def _section(title: str, plots: Sequence[Plot]) -> str:
 
 
 def _over_time(over_time: Mapping[str, Any]) -> str:
-    """The panels over time of one run; '' without any."""
+    """The panels over time of one run of the winner; '' without any."""
     if not over_time.get("times"):
         return ""
     panels = "".join(figure(panel) for panel in over_time["times"])
     return (
-        f'<h2 id="time">Over time</h2><p class="about">{escape(about_time(over_time))}</p>'
+        f'<h2 id="time">The winner over time</h2><p class="about">{escape(about_time(over_time))}</p>'
         f'<div class="panels wide">{panels}</div>'
     )
 

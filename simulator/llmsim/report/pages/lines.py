@@ -41,6 +41,7 @@ def curve_plot(curve: Curve, id: str) -> dict[str, Any] | None:
         "stopsLog": _is_geometric(stops), "hasMarks": len(stops) <= MOST_MARKED,
         "groups": [_group(name, lines, curve, stops, scale) for name, lines in groups.items()],
         "limit": _limit(curve.limit, scale, unit), "seriesName": curve.series_name,
+        "mark": curve.mark and {"at": _short(curve.mark.x), "text": curve.mark.text},
         "most": 100 if unit == "%" else None, **_log(values, unit != "%"),
         "caption": _caption(curve, drawn, len(groups)),
     }  # fmt: skip

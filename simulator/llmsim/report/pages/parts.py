@@ -124,6 +124,14 @@ class CurveSeries:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place on the horizontal axis with a name: where the answer lies."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Curve:
     """One plot of a metric against a number, one line per setting.
 
@@ -134,6 +142,7 @@ class Curve:
         limit: The target, in the unit of ``metric``; None without one.
         has_knee: Whether the knee of each line is marked: of latency against rate, not of everything.
         series_name: What the names of the lines are values of (``scheduler``); '' where they speak for themselves.
+        mark: A place that a line is drawn through from top to bottom; None for none.
     """
 
     metric: Metric
@@ -143,6 +152,7 @@ class Curve:
     limit: float | None = None
     has_knee: bool = False
     series_name: str = ""
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from llmsim.report.pages.plan_data import Candidate, PlanPage, Pruned
 from llmsim.report.pages.scatter import Alternative, scatter_plot
 from llmsim.report.pieces import scenario_text
 
-MEETS = {True: "meets all", False: "misses", None: "open"}
+MEETS = {True: "meets all", False: "misses", None: "undecided"}
 TONES = {True: "good", False: "bad", None: ""}
 
 
@@ -24,7 +24,7 @@ def plan_page(data: PlanPage) -> str:
     ]
     curves = [curve_plot(curve, f"curve-{index}") for index, curve in enumerate(data.curves)]
     scenarios = "".join(scenario_text(f"Scenario: {one.name}", one.text) for one in data.scenarios)
-    plots = [("Trade-offs", fronts), ("The winner", curves)]
+    plots = [("Trade-offs", fronts), ("Curves", curves)]
     return page(data.head, _table(data) + _pruned(data), plots, scenarios, data.over_time)
 
 

@@ -38,7 +38,9 @@ def scatter_plot(
     )
     if not points:
         return None
-    on_front = pareto_front([p[0] for p in points], [p[1] for p in points], x.better, y.better)
+    able = [point for point in points if not point[3]]
+    flags = iter(pareto_front([p[0] for p in able], [p[1] for p in able], x.better, y.better))
+    on_front = [not saturated and next(flags) for *_, saturated in points]
     (x_scale, x_unit), (y_scale, y_unit) = _unit(x), _unit(y)
     positive = [point[0] for point in points if point[0] > 0]
     can_log = len(positive) == len(points) and max(positive) > 2 * min(positive)
@@ -56,7 +58,8 @@ def scatter_plot(
             for (a, b, name, saturated), front in zip(points, on_front, strict=True)
         ],
         "caption": "Diamonds: the Pareto front, which nothing beats in both "
-        f"({x.better} is better across, {y.better} up).",
+        f"({x.better} is better across, {y.better} up)."
+        + (" Hollow marks: overloaded, so that they are on no front." if len(able) < len(points) else ""),
     }  # fmt: skip
 
 

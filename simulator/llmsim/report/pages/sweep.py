@@ -55,6 +55,7 @@ def _curves(data: SweepPage) -> list[Curve]:
             limit=data.limits.get(metric.key),
             series_name="" if by is None else by.label_with_unit,
             has_knee=metric.unit == "ms" and "rate" in across.key,
+            mark=data.mark,
         )
         for metric in metrics
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llmsim.report.pages.parts import Estimate, Head, Metric, Saturation, TradeOff
+from llmsim.report.pages.parts import Estimate, Head, Mark, Metric, Saturation, TradeOff
 
 AxisValue = float | int | str | bool | None
 UNITS = {"request_rate": "requests/s"}
@@ -85,6 +85,7 @@ class SweepPage:
         limits: Key of a metric to its target, in the metric's unit.
         curve_metrics: Keys of the metrics to draw as curves; latencies of ``metrics`` when ().
         trade_offs: Pairs of metrics for a scatter with its front, for instance cost against attainment.
+        mark: Where the answer lies on the horizontal axis of all curves; None without one.
         scenario: The scenario before anything is varied, as YAML.
         confidence: Of the intervals: 0.95.
     """
@@ -96,5 +97,6 @@ class SweepPage:
     limits: Mapping[str, float] = field(default_factory=dict)
     curve_metrics: tuple[str, ...] = ()
     trade_offs: tuple[TradeOff, ...] = ()
+    mark: Mark | None = None
     scenario: str = ""
     confidence: float = 0.95
