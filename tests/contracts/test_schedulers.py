@@ -172,12 +172,10 @@ class TestDynamic(SchedulerContract):
         Dynamic,
         options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
     )
-    kv_caches = EVERY_CACHE
 
 
 class TestTensorRTLLMWithoutEviction(SchedulerContract):
     scheduler = TensorRTLLM
-    kv_caches = EVERY_CACHE
 
 
 class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
@@ -185,22 +183,18 @@ class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
         TensorRTLLM,
         options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
     )
-    kv_caches = EVERY_CACHE
 
 
 class TestSarathi(SchedulerContract):
     scheduler = Sarathi
-    kv_caches = EVERY_CACHE
 
 
 class TestSplitFuse(SchedulerContract):
     scheduler = SplitFuse
-    kv_caches = EVERY_CACHE
 
 
 class TestTGI(SchedulerContract):
     scheduler = TGI
-    kv_caches = EVERY_CACHE
 
 
 class TestTGIThatWaits(SchedulerContract):
@@ -208,17 +202,15 @@ class TestTGIThatWaits(SchedulerContract):
         TGI,
         options=TGIOptions(waiting_served_ratio=0.3, max_waiting_tokens=60, max_batch_total_tokens=1200),
     )
-    kv_caches = EVERY_CACHE
 
 
 class TestLightLLM(SchedulerContract):
     scheduler = LightLLM
-    kv_caches = EVERY_CACHE
+    kv_caches = (Token,)
 
 
 class TestLightLLMThatPauses(SchedulerContract):
     scheduler = partial(LightLLM, options=LightLLMOptions(router_max_new_token_len=30))
-    kv_caches = EVERY_CACHE
 
 
 class TestPaged(KVCacheContract):

@@ -12,6 +12,7 @@ from llmsim.engine.plan import StepPlan
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.engine.schedulers.future_peak import FuturePeak
+from llmsim.spec.attention import FOREVER
 from llmsim.spec.base import Strict
 
 
@@ -36,7 +37,8 @@ class LightLLMOptions(Strict):
 class LightLLM(Scheduler):
     """Prompts or decodes; a prompt starts if the future peak of all running requests fits the pool.
 
-    Every running request is taken to grow to its expected length and to give its tokens back then; the
+    Every running request is taken to grow to its expected length (its longest output, or what
+    ``engine.predictor`` says) and to give its tokens back then; the
     peak of that sum decides, and not the sum of all lengths. Every ``router_max_wait_tokens`` decode
     iterations, and after prompts that were let in, waiting prompts that fit together are computed in an
     iteration of their own, up to ``max_num_batched_tokens``. When the pool runs short all the same, the
@@ -57,9 +59,11 @@ class LightLLM(Scheduler):
 
     def remaining(self, req: Request) -> int:
         """Output tokens that ``req`` is taken to have before it when it starts, at least 1. Pure query."""
-        limit = self.longest(req) - req.input_tokens
-        said = self.options.router_max_new_token_len
-        output = limit if said is None else min(limit, said)
+        output = min(
+            self.longest(req) - req.input_tokens,
+            self.options.router_max_new_token_len or FOREVER,
+            self.knows.predictor.tokens(req, req.generated),
+        )
         return max(1, output - req.generated)
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
@@ -69,7 +73,7 @@ class LightLLM(Scheduler):
         if (not decoded or not batch.num_decoding) and self.may_admit() and (chunks := self._admit(batch)):
             self._looked[lane] = batch.iteration
             return StepPlan(chunks, decodes=False)
-        stable_for = wait - decoded
+        stable_for = wait - decoded if self.waiting else FOREVER
         while batch.num_decoding and not batch.allocate_decode():
             self._peaks[lane].remove(self.preempt_newest(batch))
             stable_for = 1  # what it gave back may let another micro-batch start
@@ -81,10 +85,10 @@ class LightLLM(Scheduler):
         budget = self.limits.max_num_batched_tokens
         while self.waiting and self.has_seat():
             req = self.waiting[0]
-            count = req.prefill_target - req.computed
-            if (chunks and count > budget) or not self._start(batch, req):
+            if (chunks and req.prefill_target - req.computed > budget) or not self._start(batch, req):
                 break
             self.waiting.popleft()
+            count = req.prefill_target - req.computed  # less, where the prefix is cached
             chunks.append((req, count))
             budget -= count
         return chunks
@@ -96,7 +100,7 @@ class LightLLM(Scheduler):
         peak.add(req, req.prefill_target + 1, self.remaining(req) - 1, batch.iteration)
         others = sum(peak.tokens(0) for other, peak in self._peaks.items() if other != lane)
         fits = peak.tokens(batch.iteration) + others <= kv.num_blocks * kv.block_size or not kv.num_sequences
-        if not fits or not batch.admit(req, req.prefill_target):
+        if not fits or not batch.admit(req, req.prefill_target, kv.find(req)):
             peak.remove(req)
             return False
         return True

@@ -103,7 +103,7 @@ class TGI(Scheduler):
             return chunks
         for _ in range(self._fitting):
             req = self.waiting[0]
-            if not batch.admit(req, self.longest(req)):
+            if not batch.admit(req, self.longest(req), self.kv.find(req)):
                 break
             self.waiting.popleft()
             chunks.append((req, req.prefill_target - req.computed))
