@@ -112,7 +112,7 @@ class Trial:
         if self.rules.is_replay and scores:
             return scores[0], scores[0]
         interval = mean_interval(scores)
-        return None if interval is None else (interval.low, min(1.0, interval.high))
+        return None if interval is None else (max(0.0, interval.low), min(1.0, interval.high))
 
     @property
     def summary(self) -> dict[str, Any] | None:
