@@ -4,85 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.limit.answer import Limit
 from llmsim.planning.limit.dial import Dial
 from llmsim.planning.limit.probe import Probe, Tail
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
-from llmsim.report.whole_files import Fill, as_json, text
 
 SHOWN = 20
 """Loads in the table: those nearest to the limit, where more were tried."""
-FIELDS = (
-    "saturation",
-    "bottleneck",
-    "request_throughput",
-    "output_throughput",
-    "usd_per_million_output_tokens",
-)
-
-
-def limit_json(limit: Limit) -> dict[str, Any]:
-    """What ``llmsim plan --find limit --json`` prints. Pure."""
-    surely = limit.surely
-    return {
-        "find": "limit",
-        "key": limit.dial.key,
-        "unit": limit.dial.unit,
-        "targets": limit.given.scenario.slo.model_dump(mode="json"),
-        "limit": limit.at and limit.at.value,
-        "load": limit.at and limit.at.load,
-        "step": limit.step,
-        "given": limit.dial.given,
-        "margin": limit.margin,
-        "holds": limit.holds,
-        "surely": surely and {"above": surely[0], "below": surely[1] if isfinite(surely[1]) else None},
-        "at": limit.at and _entry(limit.at),
-        "beyond": limit.beyond and _entry(limit.beyond),
-        "islands": [probe.load for probe in limit.islands],
-        "alone": limit.lone and _entry(limit.lone),
-        "window_s": limit.length.window_s,
-        "replications": limit.replications,
-        "runs": limit.runs,
-        "notes": list(notes(limit)),
-        "tried": [_entry(probe) for probe in limit.tried],
-    }
-
-
-def _entry(probe: Probe) -> dict[str, Any]:
-    first = probe.summaries[0] if probe.summaries else None
-    return {
-        "load": probe.load,
-        "settings": dict(probe.setting.values),
-        "seeds": [outcome.seed for outcome in probe.outcomes],
-        "passes": probe.passes,
-        "missed": list(probe.missed),
-        "attainment": probe.attainment,
-        "interval": probe.interval and list(probe.interval),
-        "targets": [
-            {"metric": tail.metric, "class": tail.class_name, "limit_ms": tail.limit_ms,
-             "share": tail.share, "level": tail.level, "tail_ms": tail.tail_ms}
-            for tail in probe.tails
-        ],
-        "saturation": probe.saturation,
-        "bottleneck": first and first["bottleneck"],
-        **{field: probe.mean(field) for field in FIELDS[2:]},
-    }  # fmt: skip
-
-
-def limit_files(limit: Limit) -> dict[str, Fill]:
-    """What the directory holds: the answer, and the scenario at the limit, ready to run."""
-    files = {"limit.json": text(as_json(limit_json(limit)))}
-    if limit.at is not None and limit.at.setting.loaded is not None:
-        files["limit.yaml"] = text(resolved_yaml(limit.at.setting.loaded.scenario))
-    return files
 
 
 def limit_text(limit: Limit) -> RenderableType:
