@@ -62,15 +62,14 @@ def test_a_notebook_shows_what_the_terminal_would() -> None:
         assert shown.startswith("<pre")
         assert told in shown
         assert shown.count("<") == 2, "the frame, and nothing else"
-    assert repr(planned) == "<PlanResult chatbot: $2.00 an hour for fleet.replicas=1, 3 runs>"
+    assert repr(planned) == "<PlanResult chatbot: $2.00 an hour for fleet.replicas=1, 24 runs>"
 
 
 def test_a_plan_is_saved_with_its_page(tmp_path: Any) -> None:
-    """Everything that ``llmsim plan`` writes; the winner's few requests are called too few."""
+    """Everything that ``llmsim plan`` writes."""
     planned = llmsim.plan("chatbot", changes=SMALL, max_replicas=1, where=HERE)
     names = {path.name for path in planned.save(tmp_path / "out").iterdir()}
     assert names == {"plan.json", "scenario.yaml", "winner.yaml", "report.html"}
-    assert "60 requests are too few to show 99.0%" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_requests_of_one_token_have_times_too(tmp_path: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
 from typing import Any
 
 from llmsim.measure.slo import has_targets
@@ -79,7 +78,8 @@ def _how_far(answer: FleetAnswer) -> dict[str, str]:
             facts["Saturation"] = "overloaded: requests came faster than they were served"
     if best.trial.state == "too close to call":
         facts["Too close"] = (
-            f"every seed met the targets, but after {len(best.trial.outcomes)} the interval still reaches below them"
+            f"every seed met the targets, but after {len(best.trial.outcomes)} the interval still reaches below them: "
+            "a longer workload would tell"
         )
     if (
         best.trial.replicas == answer.space.max_replicas
@@ -110,9 +110,8 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
     else:
         yield (
             f"a fleet passes when each of {rules.replications} seeds (up to {MOST_REPLICATIONS} if it is close) "
-            "meets the targets and the interval of its mean attainment does not reach below them"
+            "meets the targets and the interval of its attainment does not reach below them"
         )
-    yield from _too_few(answer)
     close = [one for one in answer.trials if one.trial.state == "too close to call"]
     if close:
         one = "1 fleet is too close to call, and counts as failed: it costs"
@@ -125,23 +124,6 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
     if not has_targets(rules.slo):
         yield "the only target is a price: no latency is judged"
     yield f"{answer.runs:,} run{'s' * (answer.runs != 1)} in all"
-
-
-def _too_few(answer: FleetAnswer) -> Iterator[str]:
-    """Seeds that all agree have no spread, so that their interval cannot say that they are short.
-
-    The rule of three: where none of n requests misses, a share of up to 3/n may still do, at 95%. Source: Hanley and
-    Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983).
-    """
-    winner, may_miss = answer.winner, 1 - answer.rules.slo.percentile
-    if winner is None or answer.rules.is_replay or not may_miss or not has_targets(answer.rules.slo):
-        return
-    offered = sum(each.summary["offered"] for each in winner.trial.outcomes.values() if each.summary)
-    if offered * may_miss < 3 * (1 - 1e-9):
-        yield (
-            f"the winner's {offered:,} requests are too few to show {percent(1 - may_miss)}, were they all in time: "
-            f"that takes {ceil(3 / may_miss - 1e-9):,}; a longer workload or more --replications"
-        )
 
 
 def values_of(answer: FleetAnswer, priced: Priced) -> dict[str, Any]:
