@@ -1,4 +1,4 @@
-"""A plan as text, as JSON, and the winner as a scenario ready to run."""
+"""A plan as text, as JSON, and the files of its directory: the winner as a scenario ready to run, the page."""
 
 from __future__ import annotations
 
