@@ -19,14 +19,21 @@ from time import process_time
 
 import simpy
 
+from llmsim import plugins
 from llmsim.files.scenario_file import LoadedScenario, load_scenario
 from llmsim.measure.summary import summarise
 from llmsim.sim.run import simulate
 
+WIDTH = 15
+"""Of the names of rows."""
+
 HERE = Path(__file__).parent
 SCENARIO = HERE / "speed.yaml"
-AZURE = HERE.parents[1] / "shared" / "data" / "traces" / "azure_llm_2023_conv.csv"
-
+TRACES = HERE.parents[1] / "shared" / "data" / "traces"
+AZURE = TRACES / "azure_llm_2023_conv.csv"
+MOONCAKE = TRACES / "mooncake_conversation_trace.jsonl"
+ON_EIGHT = ("engine.max_model_len=131072", "fleet.replicas=8", f"workload={{trace: {MOONCAKE}}}")
+"""Mooncake's conversations: 12,031 prompts of 12,035 tokens on average, 24 hash blocks each."""
 
 DAY = (
     "model=llama-3.1-70b",
@@ -66,8 +73,8 @@ def bare_timeouts_per_s(count: int = 1_000_000) -> float:
     return count / (process_time() - start)
 
 
-def measure(name: str, floor: int, *changes: str) -> None:
-    """Run one row and print it."""
+def measure(name: str, floor: float, *changes: str) -> float:
+    """Run one row and print it; returns the requests simulated per CPU-second."""
     loaded = load(*changes)
     bare = bare_timeouts_per_s()
     start = process_time()
@@ -79,13 +86,27 @@ def measure(name: str, floor: int, *changes: str) -> None:
     count = len(record.requests)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{name:<10} {count:>9,} {count / simulated_s:>12,.0f} {count / total_s:>14,.0f} {floor:>8,}"
+        f"{name:<{WIDTH}} {count:>9,} {count / simulated_s:>12,.0f} {count / total_s:>14,.0f} {floor:>8,.0f}"
         f" {memory:>9.2f} {bare / 1e6:>9.2f} {bare * simulated_s / count:>14.1f}  {summary['saturation']}",
         flush=True,
     )
+    return count / simulated_s
 
 
-def rows(capacity: float) -> dict[str, Callable[[], None]]:
+def measure_schedulers(steady: str) -> None:
+    """Every scheduler at the rate that is steady for chunked prefill, of which each is to keep a third.
+
+    Those that cannot serve that rate let the queue grow, to tens of thousands. Users' limits are twice
+    the output, which is what some reserve.
+    """
+    limits = ("engine.max_model_len=4096", "workload.max_tokens=256", steady)
+    third = measure("chunked_prefill", 0, *limits) / 3
+    for name in plugins.SCHEDULERS.names():
+        if name != "chunked_prefill":
+            measure(name, third, f"engine.scheduler={name}", *limits)
+
+
+def rows(capacity: float) -> dict[str, Callable[[], object]]:
     """The rows by name."""
     steady = f"workload.arrival.request_rate={0.8 * capacity}"
     return {
@@ -94,6 +115,10 @@ def rows(capacity: float) -> dict[str, Callable[[], None]]:
         "azure": lambda: measure(
             "azure", 20_000, f"workload={{trace: {AZURE}}}", "engine.max_model_len=16384"
         ),
+        "mooncake": lambda: measure(
+            "mooncake", 3_000, *ON_EIGHT, "engine.enable_prefix_caching=true", "router=prefix_affinity"
+        ),
+        "unshared": lambda: measure("unshared", 3_000, *ON_EIGHT, "router=prefix_affinity"),
         "fleet": lambda: measure(
             "fleet",
             25_000,
@@ -112,6 +137,7 @@ def rows(capacity: float) -> dict[str, Callable[[], None]]:
         ),
         "day": lambda: measure("day", 15_000, *DAY),
         "million": lambda: measure("million", 60_000, steady, "workload.num_requests=1000000"),
+        "schedulers": lambda: measure_schedulers(steady),
     }
 
 
@@ -125,10 +151,13 @@ def main() -> None:
     capacity = capacity_per_s()
     table = rows(capacity)
     print(f"capacity of one replica: {capacity:.1f} requests/s; Python {sys.version.split()[0]}")
-    print("row         requests  simulate/s  with summary/s    floor  peak GiB  bare M/s  timeouts/request")
+    print(
+        f"{'row':<{WIDTH}}  requests  simulate/s  with summary/s    floor  peak GiB  bare M/s  timeouts/request"
+    )
     for name in wanted or table:
-        if name == "azure" and not AZURE.exists():
-            print(f"azure: skipped, {AZURE} is not here")
+        trace = {"azure": AZURE, "mooncake": MOONCAKE, "unshared": MOONCAKE}.get(name)
+        if trace and not trace.exists():
+            print(f"{name}: skipped, {trace} is not here")
             continue
         table[name]()
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmsim.api import Result, load, run
     from llmsim.engine.batch import Batch
+    from llmsim.engine.ordered_queue import OrderedQueue
     from llmsim.engine.plan import StepPlan, Wait
+    from llmsim.engine.predictor import Predictor
     from llmsim.engine.scheduler import Scheduler
-    from llmsim.plugins import COST_MODELS, KV_CACHES, ROUTERS, SCHEDULERS
+    from llmsim.plugins import COST_MODELS, KV_CACHES, PREDICTORS, ROUTERS, SCHEDULERS
     from llmsim.studies import Where, compare, plan, sweep
 
     __version__: str
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "COST_MODELS",
     "KV_CACHES",
+    "PREDICTORS",
     "ROUTERS",
     "SCHEDULERS",
     "Batch",
+    "OrderedQueue",
+    "Predictor",
     "Result",
     "Scheduler",
     "StepPlan",
@@ -40,11 +45,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
+    **dict.fromkeys(("COST_MODELS", "KV_CACHES", "PREDICTORS", "ROUTERS", "SCHEDULERS"), "llmsim.plugins"),
     **dict.fromkeys(("Result", "load", "run"), "llmsim.api"),
     **dict.fromkeys(("Where", "compare", "plan", "sweep"), "llmsim.studies"),
     **dict.fromkeys(("StepPlan", "Wait"), "llmsim.engine.plan"),
     "Batch": "llmsim.engine.batch",
+    "OrderedQueue": "llmsim.engine.ordered_queue",
+    "Predictor": "llmsim.engine.predictor",
     "Scheduler": "llmsim.engine.scheduler",
 }
 

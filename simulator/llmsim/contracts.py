@@ -11,16 +11,21 @@ The rules are those the built-in policies are held to. A failure names the rule 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from llmsim.engine.batch import Batch
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.paged import Paged
+from llmsim.engine.kv.prefix import PrefixCached
 from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.predictor import Predictor
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
@@ -36,15 +41,34 @@ RELATIVE = 1e-9
 """Times from fast-forward and from stepping agree this closely."""
 
 
+CLASSES = ("chat", "code", "batch")
+"""Of the requests that policies are tried on."""
+
+
 def poisson_requests(
     seed: int, count: int = 120, rate_per_s: float = 8.0, max_input: int = 600, max_output: int = 200
 ) -> list[Request]:
-    """``count`` requests with Poisson arrivals and uniform lengths."""
+    """``count`` requests with Poisson arrivals and uniform lengths, of three classes and five sessions."""
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(1 / rate_per_s, count)).tolist()
     inputs = rng.integers(1, max_input + 1, count).tolist()
     outputs = rng.integers(1, max_output + 1, count).tolist()
-    return [Request(i, arrivals[i], inputs[i], outputs[i]) for i in range(count)]
+    requests = [Request(i, arrivals[i], inputs[i], outputs[i], CLASSES[i % 3]) for i in range(count)]
+    for req in requests:
+        req.session_id = str(req.id % 5)
+    return requests
+
+
+def share_prefixes(requests: Sequence[Request], hash_tokens: int = 24, families: int = 3) -> None:
+    """Give ``requests`` hashed prompts: those of a family begin alike, and part after 0 to 7 hash blocks."""
+    for req in requests:
+        req.hash_tokens = hash_tokens
+        whole, family, alike = req.input_tokens // hash_tokens, req.id % families, req.id * 5 % 8
+        own = 1_000_000 + 10_000 * req.id
+        req.hash_ids = tuple(
+            100 * family + block if block < min(alike, whole) else own + block
+            for block in range(-(-req.input_tokens // hash_tokens))
+        )
 
 
 def outcome(record: RunRecord) -> list[tuple[Any, ...]]:
@@ -61,6 +85,19 @@ def require_same(left: Sequence[tuple[Any, ...]], right: Sequence[tuple[Any, ...
         same = a[:4] == b[:4] and np.allclose(a[4:], b[4:], rtol=RELATIVE, atol=0, equal_nan=True)
         if not same:
             raise AssertionError(f"{rule}: request {a[0]} differs: {a} and {b}")
+
+
+def informed(
+    scheduler: type[Scheduler], knows: Knowledge, options: Strict | None = None
+) -> Callable[[Limits, KVCache], Scheduler]:
+    """A maker of ``scheduler`` with ``options`` that is told ``knows``: what a contract tries, where that matters."""
+
+    def make(limits: Limits, kv: KVCache) -> Scheduler:
+        made = scheduler(limits, kv, options)
+        made.knows = knows
+        return made
+
+    return staticmethod(make)
 
 
 class SchedulerContract:
@@ -106,6 +143,10 @@ class SchedulerContract:
             )
         return record
 
+    def made(self) -> Scheduler:
+        """The scheduler under test, to be asked what it is."""
+        return type(self).scheduler(Limits(), Paged(4096, 16, 512))
+
     def caches(self) -> Sequence[Callable[[int, int, int], KVCache]]:
         """The KV caches to try the scheduler on."""
         return type(self).kv_caches
@@ -119,7 +160,8 @@ class SchedulerContract:
         """L1, L2, L10: nothing is lost, no block leaks, what cannot fit is refused, the rest completes."""
         for record in self._runs(1):
             check(record)
-            left = [r.id for r in record.requests if r.status not in ("completed", "rejected")]
+            ends = ("completed", "rejected", "dropped")[: 2 + self.made().drops]
+            left = [r.id for r in record.requests if r.status not in ends]
             assert not left, f"L1: requests {left[:10]} never finished"
 
     def test_fast_forward_equals_stepping(self) -> None:
@@ -127,6 +169,18 @@ class SchedulerContract:
         for seed in (2, 3):
             for fast, slow in zip(self._runs(seed), self._runs(seed, fast_forward=False), strict=True):
                 require_same(outcome(fast), outcome(slow), "fast-forward equals stepping")
+
+    def test_shared_prefixes(self) -> None:
+        """With prefix caching: the same laws, blocks conserved, and the oracle."""
+        for tokens, stages in self.settings:
+            outcomes = []
+            for fast in (True, False):
+                requests = poisson_requests(9)
+                share_prefixes(requests)
+                record = self._play(requests, tokens, stages, kv_cache=PrefixCached, fast_forward=fast)
+                check(record)
+                outcomes.append(outcome(record))
+            require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
 
     def test_same_input_same_output(self) -> None:
         """L5: no hidden state between runs, no randomness of its own."""
@@ -151,12 +205,28 @@ class SchedulerContract:
                 req.output_tokens = 20 + req.output_tokens % 100
             for a, b in zip(short, long, strict=True):
                 b.output_tokens = a.output_tokens + 50
-            engines = [self._play(r, 40_000, kv_cache=kv_cache, fast_forward=False) for r in (short, long)]
             if _is_oracle(type(self).scheduler, kv_cache):
                 continue
+            told = partial(_told_of, short, type(self).scheduler)
+            engines = [
+                self._play(r, 40_000, kv_cache=kv_cache, fast_forward=False, scheduler=told)
+                for r in (short, long)
+            ]
             before_s = min(r.finish_s for r in short)
             rows = [_rows_before(record, before_s) for record in engines]
             assert np.array_equal(rows[0], rows[1]), "L7: a decision changed with an output still to come"
+
+    def test_lengths_are_never_read(self) -> None:
+        """L7: a scheduler that is handed wrong lengths decides as before: it goes by its predictor's word alone."""
+        made = self.made()
+        if made.is_oracle:
+            return
+        modules = {cls.__module__ for cls in type(made).__mro__ if issubclass(cls, Scheduler)}
+        for tokens, stages in self.settings:
+            honest = self._play(poisson_requests(10), tokens, stages)
+            poisoned = self._play(_poisoned(poisson_requests(10), modules), tokens, stages)
+            rule = "L7: the scheduler read a length it cannot know (output_tokens or stop_at)"
+            require_same(outcome(honest), outcome(poisoned), rule)
 
     def _watched(self, watch: Callable[[Scheduler, Batch, StepPlan | Wait | None], None]) -> Any:
         """A maker of the scheduler under test whose every plan is shown to ``watch``."""
@@ -183,6 +253,48 @@ def _idle_with_work(scheduler: Scheduler, batch: Batch, answer: StepPlan | Wait 
         raise AssertionError(
             f"L6: {len(scheduler.waiting)} requests wait, nothing runs, and there is no plan"
         )
+
+
+class _Told(Predictor):
+    """Says what another predictor said of other requests with the same ids."""
+
+    def __init__(self, said: dict[int, int]) -> None:
+        super().__init__(max(said.values()))
+        self._said = said
+
+    def first(self, req: Request) -> int:
+        return self._said[req.id]
+
+
+def _told_of(
+    requests: Sequence[Request], maker: Callable[[Limits, KVCache], Scheduler], limits: Limits, kv: KVCache
+) -> Scheduler:
+    """A scheduler whose predictor was asked about ``requests`` before, whatever it is asked about now."""
+    made = maker(limits, kv)
+    said = {req.id: made.knows.predictor.first(req) for req in requests}
+    made.knows = replace(made.knows, predictor=_Told(said))
+    return made
+
+
+def _poisoned(requests: Sequence[Request], modules: set[str]) -> list[Request]:
+    """``requests`` again; code of ``modules`` that asks for an output length gets a wrong one."""
+
+    def poisoned(name: str) -> property:
+        true = getattr(Request, name)
+
+        def read(req: Request) -> int:
+            asks = sys._getframe(1).f_globals["__name__"]
+            return 1 + req.id * 7919 % 997 if asks in modules else int(true.__get__(req))
+
+        return property(read, true.__set__)
+
+    names = ("output_tokens", "stop_at")
+    poisonous = type("PoisonedRequest", (Request,), {name: poisoned(name) for name in names})
+    handed = []
+    for req in requests:
+        handed.append(poisonous(req.id, req.arrival_s, req.input_tokens, req.output_tokens, req.class_name))
+        handed[-1].session_id = req.session_id
+    return handed
 
 
 def _is_oracle(scheduler: Any, kv_cache: Any) -> bool:

@@ -19,11 +19,35 @@ SCHEDULERS: Registry[Any] = Registry(
     "scheduler",
     {
         "static": "llmsim.engine.schedulers.static:Static",
+        "dynamic": "llmsim.engine.schedulers.dynamic:Dynamic",
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
+        "sjf": "llmsim.engine.schedulers.sjf:ShortestJobFirst",
+        "srpt": "llmsim.engine.schedulers.srpt:ShortestRemaining",
+        "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
+        "slo_drop": "llmsim.engine.schedulers.slo_drop:SloDrop",
+        "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
+        "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
+        "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
+        "tgi": "llmsim.engine.schedulers.tgi:TGI",
+        "lightllm": "llmsim.engine.schedulers.lightllm:LightLLM",
+        "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
+        "s3": "llmsim.engine.schedulers.s3:PredictedReservation",
+        "vtc": "llmsim.engine.schedulers.vtc:TokenCounters",
     },
     group="llmsim.schedulers",
+)
+
+PREDICTORS: Registry[Any] = Registry(
+    "predictor",
+    {
+        "none": "llmsim.engine.predictors.certain:Nothing",
+        "oracle": "llmsim.engine.predictors.certain:Oracle",
+        "buckets": "llmsim.engine.predictors.buckets:Buckets",
+        "regression": "llmsim.engine.predictors.regression:Regression",
+    },
+    group="llmsim.predictors",
 )
 
 KV_CACHES: Registry[Any] = Registry(
@@ -36,6 +60,16 @@ KV_CACHES: Registry[Any] = Registry(
     },
     group="llmsim.kv_caches",
 )
+
+PREFIX_CACHES: Registry[Any] = Registry(
+    "KV cache with prefix caching",
+    {
+        "paged": "llmsim.engine.kv.prefix:PrefixCached",
+        "token": "llmsim.engine.kv.prefix:PrefixCachedToken",
+    },
+    group="llmsim.prefix_caches",
+)
+"""KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
 ROUTERS: Registry[Any] = Registry(
     "router",

@@ -5,7 +5,12 @@ Each purpose draws from a stream of its own, so that a new purpose never moves a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+
+Streams = Callable[[str], np.random.Generator]
+"""Purpose to its random stream, from the start again at each call."""
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -15,3 +20,8 @@ def stream(seed: int, name: str) -> np.random.Generator:
     random number generation": ``SeedSequence(entropy, spawn_key)``).
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=tuple(name.encode()))))
+
+
+def streams(seed: int, prefix: str = "") -> Streams:
+    """The random streams of run ``seed`` whose names begin with ``prefix``."""
+    return lambda name: stream(seed, prefix + name)

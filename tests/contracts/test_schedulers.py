@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmsim.contracts import KVCacheContract, SchedulerContract
+import pytest
+
+from llmsim.contracts import KVCacheContract, SchedulerContract, informed
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
+from llmsim.engine.predictors.buckets import BucketOptions, Buckets
+from llmsim.engine.predictors.certain import Oracle
+from llmsim.engine.predictors.regression import Regression, RegressionOptions
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
+from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
+from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
+from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
+from llmsim.engine.schedulers.sarathi import Sarathi
+from llmsim.engine.schedulers.sjf import ShortestJobFirst
+from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
+from llmsim.engine.schedulers.splitfuse import SplitFuse
+from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
+from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
+from llmsim.spec.targets import Targets
 
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
@@ -41,12 +62,179 @@ class TestStaticThatWaits(SchedulerContract):
     kv_caches = EVERY_CACHE
 
 
+ORACLE = Knowledge(Oracle(900))
+FALLIBLE = Knowledge(Regression(900, seed=3, options=RegressionOptions(spread=1.0)))
+IN_BUCKETS = Knowledge(Buckets(900, seed=3, options=BucketOptions(preset="s3-pile")))
+
+
+class TestShortestJob(SchedulerContract):
+    scheduler = informed(ShortestJobFirst, FALLIBLE)
+    kv_caches = EVERY_CACHE
+
+
+class TestShortestJobWithoutPredictor(SchedulerContract):
+    scheduler = ShortestJobFirst
+
+
+class TestShortestRemaining(SchedulerContract):
+    scheduler = informed(ShortestRemaining, ORACLE)
+    kv_caches = EVERY_CACHE
+
+
+class TestShortestRemainingThatErrs(SchedulerContract):
+    scheduler = informed(ShortestRemaining, FALLIBLE, ShortestRemainingOptions(keep_kv=False, aging=10.0))
+    kv_caches = EVERY_CACHE
+
+
+class TestShortestRemainingOfTrail(SchedulerContract):
+    scheduler = informed(ShortestRemaining, IN_BUCKETS, ShortestRemainingOptions(preempt_until=0.5))
+
+
+PROMISES = Knowledge(
+    Oracle(900),
+    {"chat": Targets(ttft_ms=1500, e2el_ms=6000), "code": Targets(ttft_ms=400), "batch": Targets()}.get,
+)
+
+
+class TestEarliestDeadline(SchedulerContract):
+    scheduler = informed(EarliestDeadline, PROMISES)
+
+
+class TestEarliestDeadlineOfTheLastToken(SchedulerContract):
+    scheduler = informed(EarliestDeadline, PROMISES, DeadlineOptions(deadline="e2el", preempt=False))
+
+
+class TestSloDrop(SchedulerContract):
+    scheduler = informed(SloDrop, PROMISES)
+
+
+class TestSloDropByDeadline(SchedulerContract):
+    scheduler = informed(SloDrop, PROMISES, DropOptions(deadline="e2el", order="deadline", preempt=True))
+
+
+class TestSkipJoinQueues(SchedulerContract):
+    scheduler = SkipJoinQueues
+
+
+class TestSkipJoinQueuesThatRecompute(SchedulerContract):
+    scheduler = partial(
+        SkipJoinQueues,
+        options=QueueOptions(keep_kv=False, skip_join=False, starve_limit_s=0.5, quantum_ms=20.0),
+    )
+
+
+class TestS3(SchedulerContract):
+    scheduler = informed(PredictedReservation, IN_BUCKETS)
+    kv_caches = (Paged, Token)
+
+
+class TestS3ThatErrs(SchedulerContract):
+    scheduler = informed(PredictedReservation, FALLIBLE, ReservationOptions(order="longest"))
+
+
+class TestS3WithoutPredictor(SchedulerContract):
+    scheduler = PredictedReservation
+
+
+class TestTokenCounters(SchedulerContract):
+    scheduler = TokenCounters
+    kv_caches = (Paged, Buddy)
+
+
+class TestTokenCountersOfSessions(SchedulerContract):
+    scheduler = partial(TokenCounters, options=FairnessOptions(client="session", shares={"1": 3.0}))
+
+
+class Cheating(ShortestJobFirst):
+    """Reads the length instead of asking its predictor."""
+
+    def rank(self, req, generated):
+        return req.output_tokens
+
+
+class CheatingByLimit(ShortestJobFirst):
+    """Reads the same number under its other name."""
+
+    def rank(self, req, generated):
+        return req.stop_at
+
+
+@pytest.mark.parametrize("cheat", [Cheating, CheatingByLimit])
+def test_the_contract_finds_out_who_reads_lengths(cheat):
+    contract = type("Contract", (SchedulerContract,), {"scheduler": cheat})()
+
+    with pytest.raises(AssertionError, match="L7"):
+        contract.test_lengths_are_never_read()
+
+
+class TestDynamic(SchedulerContract):
+    scheduler = partial(
+        Dynamic,
+        options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMWithoutEviction(SchedulerContract):
+    scheduler = TensorRTLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestTensorRTLLMAtMaximumUtilization(SchedulerContract):
+    scheduler = partial(
+        TensorRTLLM,
+        options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization", enable_chunked_context=True),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestSarathi(SchedulerContract):
+    scheduler = Sarathi
+    kv_caches = EVERY_CACHE
+
+
+class TestSplitFuse(SchedulerContract):
+    scheduler = SplitFuse
+    kv_caches = EVERY_CACHE
+
+
+class TestTGI(SchedulerContract):
+    scheduler = TGI
+    kv_caches = EVERY_CACHE
+
+
+class TestTGIThatWaits(SchedulerContract):
+    scheduler = partial(
+        TGI,
+        options=TGIOptions(waiting_served_ratio=0.3, max_waiting_tokens=60, max_batch_total_tokens=1200),
+    )
+    kv_caches = EVERY_CACHE
+
+
+class TestLightLLM(SchedulerContract):
+    scheduler = LightLLM
+    kv_caches = EVERY_CACHE
+
+
+class TestLightLLMThatPauses(SchedulerContract):
+    scheduler = partial(LightLLM, options=LightLLMOptions(router_max_new_token_len=30))
+    kv_caches = EVERY_CACHE
+
+
 class TestPaged(KVCacheContract):
     kv_cache = Paged
 
 
 class TestToken(KVCacheContract):
     kv_cache = Token
+
+
+class TestPrefixCached(KVCacheContract):
+    kv_cache = PrefixCached
+
+
+class TestPrefixCachedToken(KVCacheContract):
+    kv_cache = PrefixCachedToken
 
 
 class TestContiguousMax(KVCacheContract):

@@ -8,24 +8,42 @@ from functools import partial
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from llmsim.contracts import outcome, require_same
+from llmsim.contracts import informed, outcome, require_same, share_prefixes
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.cost.stage import DecodeLine
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.paged import Paged, Token
+from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
+from llmsim.engine.predictors.certain import Oracle
+from llmsim.engine.predictors.regression import Regression, RegressionOptions
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
+from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
+from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
+from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
+from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.s3 import PredictedReservation
+from llmsim.engine.schedulers.sarathi import Sarathi, SarathiOptions
+from llmsim.engine.schedulers.sjf import ShortestJobFirst
+from llmsim.engine.schedulers.slo_drop import SloDrop
+from llmsim.engine.schedulers.splitfuse import SplitFuse
+from llmsim.engine.schedulers.srpt import ShortestRemaining, ShortestRemainingOptions
 from llmsim.engine.schedulers.static import Static, StaticOptions
+from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
+from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
 from llmsim.sim.play import make_engine, play
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.sim.routers import CentralQueue, LeastRequests, RoundRobin
 from llmsim.spec.attention import FULL, Span
+from llmsim.spec.targets import Targets
 
 
 class Windowed(LinearCost):
@@ -59,14 +77,42 @@ OPTIONS = LinearOptions(
     per_prefill_pair_s=2e-9,
     per_decode_kv_token_s=5e-8,
 )
+FALLIBLE = Knowledge(Regression(256, seed=1, options=RegressionOptions(spread=0.8)))
+PROMISES = Knowledge(Oracle(256), lambda name: Targets(ttft_ms=150.0 + 100 * len(name), e2el_ms=900.0))
 SCHEDULERS = (
     ChunkedPrefill,
     VllmPrefillFirst,
     Orca,
     Static,
     partial(Static, options=StaticOptions(batch_size=3, batch_timeout_s=0.3, early_return=True)),
+    partial(Dynamic, options=DynamicOptions(preferred_batch_size=[2, 5], max_queue_delay_s=0.3)),
+    partial(Dynamic, options=DynamicOptions(max_queue_delay_s=0.1, latency_target_s=0.5)),
+    TensorRTLLM,
+    partial(TensorRTLLM, options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization")),
+    partial(Sarathi, options=SarathiOptions(chunk_size=24)),
+    SplitFuse,
+    TGI,
+    partial(TGI, options=TGIOptions(waiting_served_ratio=0.4, max_waiting_tokens=30)),
+    LightLLM,
+    partial(LightLLM, options=LightLLMOptions(router_max_wait_tokens=3, router_max_new_token_len=10)),
+    informed(ShortestJobFirst, FALLIBLE),
+    informed(ShortestRemaining, FALLIBLE, ShortestRemainingOptions(aging=5.0)),
+    informed(ShortestRemaining, FALLIBLE, ShortestRemainingOptions(keep_kv=False, preempt_until=0.7)),
+    informed(EarliestDeadline, PROMISES, DeadlineOptions(deadline="e2el")),
+    informed(SkipJoinQueues, Knowledge(), QueueOptions(starve_limit_s=0.4)),
+    informed(PredictedReservation, FALLIBLE),
+    partial(TokenCounters, options=FairnessOptions(client="session")),
 )
-CACHES = (Paged, Token, ContiguousMax, Buddy, partial(Buddy, options=BuddyOptions(reserve="oracle")))
+DROPPING = informed(SloDrop, PROMISES)
+CACHES = (
+    Paged,
+    Token,
+    PrefixCached,
+    PrefixCachedToken,
+    ContiguousMax,
+    Buddy,
+    partial(Buddy, options=BuddyOptions(reserve="oracle")),
+)
 
 
 @dataclass(frozen=True)
@@ -88,12 +134,15 @@ class Case:
     max_concurrency: int | None
     front_end: FrontEnd = NO_FRONT_END
     schedules_ahead: bool = False
+    hash_tokens: int = 16
 
     def run(self, *, fast_forward: bool):
         time_s, requests = 0.0, []
         for i, ((prompt, output), gap) in enumerate(zip(self.lengths, self.gaps_ms, strict=True)):
             time_s += gap / 1000
-            requests.append(Request(i, time_s, prompt, output))
+            requests.append(Request(i, time_s, prompt, output, "x" * (i % 3)))
+            requests[-1].session_id = str(i % 4)
+        share_prefixes(requests, self.hash_tokens, families=2)
         log = StepLog()
         engines = [
             make_engine(
@@ -123,15 +172,17 @@ class Case:
 
 @st.composite
 def cases(draw):
+    scheduler = draw(st.sampled_from((*SCHEDULERS, DROPPING)))
+    has_own_order = scheduler(Limits(), Paged(256, 16, 256)).has_own_order
     count = draw(st.integers(1, 25))
     length = st.tuples(st.integers(1, 150), st.integers(1, 90))
     return Case(
         lengths=tuple(draw(st.lists(length, min_size=count, max_size=count))),
         gaps_ms=tuple(draw(st.lists(st.integers(0, 400), min_size=count, max_size=count))),
-        scheduler=draw(st.sampled_from(SCHEDULERS)),
+        scheduler=scheduler,
         kv_cache=draw(st.sampled_from(CACHES)),
         cost=draw(st.sampled_from([LinearCost, Windowed, Kinked])),
-        router=draw(st.sampled_from([RoundRobin, LeastRequests, CentralQueue])),
+        router=draw(st.sampled_from([RoundRobin, LeastRequests] + [CentralQueue] * (not has_own_order))),
         replicas=draw(st.integers(1, 3)),
         stages=draw(st.sampled_from([1, 1, 2, 3])),
         num_kv_tokens=draw(st.sampled_from([256, 320, 600, 4000])),
@@ -141,6 +192,7 @@ def cases(draw):
         max_concurrency=draw(st.sampled_from([None, None, 1, 5])),
         front_end=draw(st.sampled_from([NO_FRONT_END, FrontEnd(0.004, 1e-5), FrontEnd(0.05, 2e-3)])),
         schedules_ahead=draw(st.booleans()),
+        hash_tokens=draw(st.sampled_from([4, 16, 50])),
     )
 
 
@@ -179,7 +231,8 @@ def test_every_run_keeps_the_laws(case):
     record, engines = case.run(fast_forward=True)
 
     check(record)
-    assert {"completed"} >= {req.status for req in record.requests} - {"rejected"}
+    ends = {"completed", "dropped"} if case.scheduler is DROPPING else {"completed"}
+    assert ends >= {req.status for req in record.requests} - {"rejected"}
     assert [engine.kv.num_blocks for engine in engines] == [engine.kv.free_blocks for engine in engines]
     assert outcome(record) == outcome(case.run(fast_forward=True)[0])
 
@@ -197,4 +250,4 @@ def test_a_run_cut_short_loses_nothing(case, until_s):
     record = play(requests, [engine], log, until_s=until_s)
 
     check(record)
-    assert {"completed", "rejected", "unfinished"} >= {req.status for req in record.requests}
+    assert {"completed", "rejected", "dropped", "unfinished"} >= {req.status for req in record.requests}

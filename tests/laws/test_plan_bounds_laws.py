@@ -210,7 +210,7 @@ def test_a_target_for_some_lets_the_dearest_go():
 
 
 def test_what_is_not_covered_is_not_judged():
-    """A pool that changes, several pools, a run that is cut off, a closed loop: no bound on replicas."""
+    """A pool that changes, several pools, a run cut off, users or a client who wait: no bound on replicas."""
     workload = {"arrival": {"kind": "burst"}, "input_tokens": 1, "output_tokens": 11, "num_requests": 100}
     pool = {"accelerator": "h100-sxm", "cost_model": {"kind": "linear", "iteration_s": 0.01}}
     keys = {
@@ -220,12 +220,14 @@ def test_what_is_not_covered_is_not_judged():
     }
     scaled = pool | {"autoscale": {"policy": "queue", "max_replicas": 4}}
     closed = workload | {"arrival": {"kind": "closed", "max_concurrency": 100}}
+    limited = workload | {"max_concurrency": 1}
 
     for changed in (
         {"fleet": scaled},
         {"fleet": [pool | {"name": "a"}, pool | {"name": "b"}]},
         {"fleet": pool, "simulation": {"max_duration_s": 1.0}},
         {"fleet": pool, "workload": closed},
+        {"fleet": pool, "workload": limited},
     ):
         bounds = bounds_of(loaded_of(**(keys | changed)))
         assert ("", 1) == (bounds.kind, bounds.least_replicas)

@@ -88,7 +88,7 @@ def planned(space: Space, rules: Rules, width: int) -> FleetAnswer:
         return size_fleet(space, rules, run, width=width)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(questions(), st.integers(1, 3))
 def test_the_answer_is_that_of_brute_force(question, width):
     """Over every candidate at every number of replicas."""

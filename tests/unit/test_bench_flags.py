@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from door_scenarios import write_scenario
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import llmsim
@@ -68,7 +68,8 @@ def problems(sets=(OWN,), path="chatbot", **flags):
         ),
         (
             {"random_prefix_len": 64, "random_output_len": 9},
-            "arrival: {kind: poisson, request_rate: 4}, input_tokens: 164, output_tokens: 9, num_requests: 50",
+            "arrival: {kind: poisson, request_rate: 4}, input_tokens: 100, output_tokens: 9, num_requests: 50, "
+            "shared_prefix: {tokens: 64}",
         ),
         (
             {"dataset_name": "random"},
@@ -140,6 +141,7 @@ def test_flags_take_the_place_of_a_trace_as_far_as_they_go(tmp_path):
 def test_lengths_lie_where_vllm_samples_them(tmp_path_factory, tokens, ratio, prefix):
     """Its bounds: floor and ceil of the length times 1 ∓ ratio; outputs are one token at least."""
     low, high = floor(tokens * (1 - ratio)), ceil(tokens * (1 + ratio))
+    assume(low >= 1)
     flags = {"random_range_ratio": ratio, "random_input_len": tokens, "random_output_len": tokens}
     workload = flagged(**flags, random_prefix_len=prefix + 1).workload
     bounds = [
@@ -147,7 +149,8 @@ def test_lengths_lie_where_vllm_samples_them(tmp_path_factory, tokens, ratio, pr
         for length in (workload.input_tokens, workload.output_tokens)
     ]
 
-    assert [(prefix + 1 + low, prefix + 1 + high), (max(1, low), high)] == bounds
+    assert [(low, high), (low, high)] == bounds
+    assert prefix + 1 == workload.prefix_tokens
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,7 @@ def test_lengths_lie_where_vllm_samples_them(tmp_path_factory, tokens, ratio, pr
         ({"num_prompts": 0}, [OWN], "--num-prompts 0", "num_requests"),
         ({"dataset_name": "sharegpt"}, [OWN], "--dataset-name sharegpt", "only random"),
         ({"random_range_ratio": 1.0}, [OWN], "--random-range-ratio 1.0", "below 1"),
+        ({"random_prefix_len": -1}, [OWN], "--random-prefix-len -1", "0 or more"),
         ({"random_input_len": 0}, [OWN], "--random-input-len 0", "at least one"),
         (
             {"random_input_len": 10, "random_range_ratio": 0.95},

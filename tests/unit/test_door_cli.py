@@ -233,6 +233,7 @@ def test_one_problem_without_a_place_is_one_line() -> None:
     "kind",
     [
         "schedulers",
+        "arrivals",
         "kv_caches",
         "routers",
         "autoscalers",

@@ -52,10 +52,10 @@ def problems_of(path: Path, *sets: str, **changes: object) -> list[str]:
             "kv_cache: {kind: buddy,    reserv: pow2}",
         ),
         (
-            "7:26: engine.enable_prefix_caching: prefix caching is not in this version; write false "
-            "(got true)",
+            "7:26: engine.enable_prefix_caching: kv_cache 'buddy' has no blocks to share; take paged or token, "
+            "or write false",
             "max_num_seqs: 64",
-            "enable_prefix_caching: true",
+            "enable_prefix_caching: true\n  kv_cache: buddy",
         ),
         (
             "11:18: workload.output_tokens: Input should be a valid integer or a mapping (got 'long')",

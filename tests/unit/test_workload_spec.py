@@ -134,3 +134,41 @@ def test_a_day_needs_an_end_and_says_its_rate() -> None:
     assert "num_requests" in _faults(**keys, num_requests=None)
     assert "requests; at most" in _faults(**keys, num_requests=None, duration_s=1e9)
     assert "diurnal arrivals, 2 req/s" in make_stream(**keys).describe()
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"rates": [1, 2], "mean_stay_s": [1]}, "at least 2 items"),
+        ({"rates": [1, 2, 3], "mean_stay_s": [1, 2]}, "3 rates but 2 mean stays"),
+        ({"rates": [0, 0], "mean_stay_s": [1, 2]}, "less than one request in 30 years"),
+        ({"rates": [1, 2], "mean_stay_s": [1e-6, 1e-6]}, "write {kind: poisson}"),
+        ({"rates": [1, -2], "mean_stay_s": [1, 1]}, "greater than or equal to 0"),
+    ],
+)
+def test_impossible_jumps_are_refused(keys: dict[str, Any], words: str) -> None:
+    """As many stays as rates, some requests, and jumps that could be told from none."""
+    assert words in _faults(arrival={"kind": "mmpp"} | keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"burstiness": []}, "at least 1 item"),
+        ({"burstiness": [1, 2], "rates": [1]}, "2 windows of burstiness but 1 rates"),
+        ({"burstiness": [1], "rates": [0]}, "every one of `rates` is 0"),
+        ({"burstiness": [0]}, "greater than or equal to 0.001"),
+    ],
+)
+def test_impossible_windows_are_refused(keys: dict[str, Any], words: str) -> None:
+    """A rate and a burstiness for each window, and somebody who comes."""
+    assert words in _faults(arrival={"kind": "modulated_gamma", "request_rate": 1.0} | keys)
+
+
+def test_jumping_rates_say_their_mean() -> None:
+    """(2·8 + 30·2)/10 = 7.6 requests per second, or what request_rate scales them to."""
+    arrival = {"kind": "mmpp", "rates": [2, 30], "mean_stay_s": ["8s", 2]}
+
+    assert "mmpp arrivals, 7.6 req/s" in make_stream(arrival=arrival).describe()
+    assert "mmpp arrivals, 3 req/s" in make_stream(arrival=arrival | {"request_rate": 3}).describe()
+    assert "requests; at most" in _faults(arrival=arrival, num_requests=None, duration_s=1e9)

@@ -269,3 +269,14 @@ def test_workload_is_frozen() -> None:
     """A workload cannot be changed after it was checked."""
     with pytest.raises(ValueError, match="frozen"):
         make_workload().num_requests = 5  # type: ignore[misc]
+
+
+def test_users_limits_cut_outputs_and_nothing_else() -> None:
+    """``max_tokens``: the same requests, longer outputs cut, and every request knows its limit."""
+    lengths = {"kind": "uniform", "min": 1, "max": 400}
+    free = requests(output_tokens=lengths, num_requests=200)
+    cut = requests(output_tokens=lengths, num_requests=200, max_tokens=100)
+
+    assert [min(req.output_tokens, 100) for req in free] == [req.stop_at for req in cut]
+    assert [req.input_tokens for req in free] == [req.input_tokens for req in cut]
+    assert {100} == {req.max_tokens for req in cut}

@@ -36,7 +36,7 @@ OPTIONS: dict[str, Any] = {
         float | None, _option("X", "Lengths uniform within this share around those, 0 to below 1.")
     ],
     "random_prefix_len": Annotated[
-        int | None, _option("N", "Tokens before the random ones of every prompt; computed every time.")
+        int | None, _option("N", "Tokens that all prompts begin with, before the random ones.")
     ],
     "ignore_eos": Annotated[
         bool | None, typer.Option("--ignore-eos", help="As always here: outputs have the length asked for.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from rich.table import Table
 from rich.text import Text
@@ -15,9 +16,11 @@ from llmsim.cli.console import Console
 from llmsim.errors import CatalogError, UserError
 from llmsim.files import listing
 from llmsim.registry import Registry, nearest
+from llmsim.spec.arrivals import Arrival
 
 POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
+    "predictors": plugins.PREDICTORS,
     "kv_caches": plugins.KV_CACHES,
     "routers": plugins.ROUTERS,
     "exports": plugins.EXPORTS,
@@ -43,22 +46,44 @@ def list_entries(kind: str, *, as_json: bool) -> None:
 
 def _rows(kind: str) -> list[dict[str, str]]:
     """One row per entry, all with the same columns."""
-    kinds = sorted([*POLICIES, *listing.kinds()])
+    kinds = sorted([*POLICIES, *listing.kinds(), "arrivals"])
     if not kind:
         return [{"kind": name} for name in kinds]
     if kind in POLICIES:
         return [_policy(name, POLICIES[kind]) for name in POLICIES[kind].names()]
+    if kind == "arrivals":
+        return [_arrival(cls) for cls in get_args(get_args(Arrival)[0])]
     if kind in kinds:
         return listing.rows(kind)
     raise UserError(f"unknown kind '{kind}'; {nearest(kind, kinds)}", hint="`llmsim list` shows the kinds")
 
 
 def _policy(name: str, registry: Registry[Any]) -> dict[str, str]:
-    """A plug-in: what its docstring's first line says of it, and the module it comes from."""
+    """A plug-in: what its docstring's first line says of it, and the source it names, or else its module."""
     try:
         cls = registry.get(name)
     except CatalogError as error:
         return {"name": name, "options": "", "meaning": str(error), "source": "cannot be loaded"}
     options: Iterable[str] = getattr(getattr(cls, "Options", None), "model_fields", {})
-    meaning = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
-    return {"name": name, "options": ", ".join(options), "meaning": meaning, "source": cls.__module__}
+    return {
+        "name": name,
+        "options": ", ".join(options),
+        **_about(cls),
+    }
+
+
+def _arrival(cls: Any) -> dict[str, str]:
+    """A kind of arrivals: its keys, and what its docstring says of it."""
+    kind, *keys = cls.model_fields
+    return {
+        "name": get_args(cls.model_fields[kind].annotation)[0],
+        "keys": ", ".join(keys),
+        **_about(cls),
+    }
+
+
+def _about(cls: Any) -> dict[str, str]:
+    """The first line of a docstring, and the source it names, or else the module."""
+    text = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
+    source = " ".join(text.partition("\nSource: ")[2].partition("\n\n")[0].split())
+    return {"meaning": text.partition("\n")[0], "source": source or cls.__module__}

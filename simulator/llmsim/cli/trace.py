@@ -54,6 +54,9 @@ def _facts(info: TraceInfo) -> list[tuple[str, str]]:
         facts.append(("burstiness", f"gaps vary by {info.gap_cv:.2f} of their mean (Poisson: 1)"))
     if info.length_correlation is not None:
         facts.append(("correlation", f"{info.length_correlation:.2f} between prompt and output lengths"))
+    if info.prefix_hit_rate is not None:
+        share = f"{100 * info.prefix_hit_rate:.2f}% of prompt tokens, in a cache that never forgets"
+        facts.append(("shared prefixes", share))
     facts += [("class", f"{name}: {count:,}") for name, count in info.classes.items()]
     return [(label, value) for label, value in facts if value]
 

@@ -52,10 +52,16 @@ class Batch:
 
     # --- what a scheduler may do ------------------------------------------------------------
 
-    def admit(self, req: Request, tokens: int) -> bool:
-        """Take ``req`` in with room for its first ``tokens`` tokens. Changes batch and pool, or neither."""
-        if not self.kv.reserve(req, tokens):
+    def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
+        """Take ``req`` in with room for its first ``tokens`` tokens. Changes batch and pool, or neither.
+
+        Args:
+            found: What ``kv.find(req)`` has just said, to compute only what comes after it.
+        """
+        if not self.kv.admit(req, tokens, found):
             return False
+        if self.kv.parked:
+            self.kv.unpark(req)
         self.running[req] = None
         self.prefilling[req] = None
         return True
@@ -81,6 +87,23 @@ class Batch:
         """Throw ``req`` out with its KV; it will recompute prompt and generated tokens. Changes batch and pool."""
         self._take_out(req)
         req.preemptions += 1
+
+    def pause(self, req: Request) -> None:
+        """Throw ``req`` out, but not its KV: it goes on there when it is admitted again. Changes batch and pool.
+
+        Its KV lacks its last token, which one token of prefill makes up for.
+        """
+        computed, is_whole = req.computed, req not in self.prefilling
+        self._leave(req)
+        self._start_over(req)
+        req.computed = req.prefill_target - 1 if is_whole else computed
+        self.kv.park(req)
+        req.preemptions += 1
+
+    def generated(self, req: Request) -> int:
+        """Output tokens of ``req``, one of the running, by now. Pure query."""
+        decoded = 0 if req in self.prefilling else self.iteration - req.join_iteration
+        return req.generated + decoded
 
     # --- what the engine does ----------------------------------------------------------------
 
@@ -200,6 +223,12 @@ class Batch:
 
     def _take_out(self, req: Request) -> None:
         """An unfinished sequence goes, and its KV with it; it waits to have prompt and generated tokens computed."""
+        self._leave(req)
+        self.kv.release(req)
+        self._start_over(req)
+
+    def _leave(self, req: Request) -> None:
+        """An unfinished sequence is computed no longer."""
         if req in self.prefilling:
             del self.prefilling[req]
         else:
@@ -208,13 +237,11 @@ class Batch:
             self._forget_due(req)
             self.allocated = self.allocated and self.num_decoding > 0
         del self.running[req]
-        self.kv.release(req)
-        self._start_over(req)
 
     @staticmethod
     def _start_over(req: Request) -> int:
         """``req`` waits, to have its prompt and what it generated computed again; returns how many tokens."""
-        req.kv_tokens, req.computed = 0, req.cached_tokens
+        req.kv_tokens, req.computed = 0, req.given_tokens
         req.prefill_target = req.input_tokens + req.generated
         req.status = "waiting"
         return req.prefill_target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
+from math import inf
 
 from llmsim.cost.stage import StageCost
 from llmsim.engine.batch import Batch
@@ -83,8 +84,8 @@ class Engine:
     @property
     def kv_tokens(self) -> int:
         """Tokens in the KV cache as of the last run completed. Pure query."""
-        prefilling = (req for batch in self.batches for req in batch.prefilling)
-        return sum(batch.context for batch in self.batches) + sum(req.computed for req in prefilling)
+        partly = (*self.kv.parked, *(req for batch in self.batches for req in batch.prefilling))
+        return sum(batch.context for batch in self.batches) + sum(req.computed for req in partly)
 
     def withdraw(self, req: Request) -> bool:
         """``req``, which has not started, gives up; False when it is not here."""
@@ -140,6 +141,9 @@ class Engine:
         count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
         run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
+        if count > 1 and plan.until_s < inf:
+            run.cut(run.iterations_until(plan.until_s))
+            count = run.iterations
         if count > 1 and incoming and self.scheduler.arrival_matters():
             heard = self.iterations_until_heard(run, incoming[0][0])
             if heard < count:
@@ -247,7 +251,8 @@ class Engine:
         gone = [entry for batch in self.batches for entry in batch.evacuate()]
         coming = [req for _, _, req in sorted(self.incoming)]
         self.incoming.clear()
-        return gone + [(req, 0) for req in (*self.scheduler.evacuate(), *coming)]
+        waiting = [(req, self.kv.let_go(req)) for req in self.scheduler.evacuate()]
+        return gone + waiting + [(req, 0) for req in coming]
 
     def close(self) -> None:
         """The simulation is over: write down how far the running sequences have come."""
@@ -279,5 +284,6 @@ class Engine:
         elif req.last_token_s == req.last_token_s:  # preempted after a token: a gap of its own
             self._add_gap((now_s - req.last_token_s, 1))
         batch.start_decoding(req, now_s, max(req.kv_tokens, padded_to))
+        self.scheduler.joined(batch, req)
         if req.generated == req.stop_at:
             done.append(req)

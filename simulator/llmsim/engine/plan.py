@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from llmsim.engine.request import Request
 from llmsim.spec.attention import FOREVER
 
@@ -14,10 +16,11 @@ class StepPlan:
         decodes: Whether the batch's decoding sequences each produce a token.
         stable_for: Iterations the plan stays valid if nothing arrives. The engine itself ends a run
             at a completion, at a block shortage and after an iteration with prefills.
+        until_s: The plan stays valid until this time; then it is made anew, at the next iteration boundary.
         padded_to: Each chunk is computed as if it had this many tokens; 0 without padding.
     """
 
-    __slots__ = ("chunks", "decodes", "padded_to", "stable_for")
+    __slots__ = ("chunks", "decodes", "padded_to", "stable_for", "until_s")
 
     def __init__(
         self,
@@ -26,11 +29,13 @@ class StepPlan:
         decodes: bool,
         stable_for: int = FOREVER,
         padded_to: int = 0,
+        until_s: float = inf,
     ) -> None:
         self.chunks = chunks
         self.decodes = decodes
         self.stable_for = stable_for
         self.padded_to = padded_to
+        self.until_s = until_s
 
 
 class Wait:

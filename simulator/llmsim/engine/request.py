@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import nan
 from typing import Literal, NamedTuple
 
+from llmsim.spec.attention import FOREVER
+
 Status = Literal["waiting", "running", "completed", "rejected", "dropped", "lost", "unfinished"]
 
 
@@ -35,15 +37,20 @@ class Request:
         input_tokens: Prompt length.
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
+        max_tokens: Most output tokens that its user asked for; no limit but the model's by default.
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
         class_name: Its SLO class.
         model: The model it asks for; "" is the scenario's.
         session_id: The conversation it belongs to; "" without one.
         hash_ids: Chained hashes of its prompt's blocks, as in Mooncake's traces: equal ids mean equal
-            prompts up to there; () where they are not known.
-        cached_tokens: Prompt tokens that a prefix cache already held: never computed, but attended to
-            and held in blocks like any others.
+            prompts up to there; () where they are not known. Fewer than the prompt has say that nobody shares
+            the rest; more go on into what it generates.
+        hash_tokens: Tokens that each of them stands for.
+        given_tokens: Prompt tokens that the workload says are never computed, but attended to and held in
+            blocks like any others.
+        cached_tokens: Prompt tokens that it did not have to compute when it was first admitted: those, or what
+            the replica's prefix cache had.
         prefill_target: Tokens its prefill has to compute: the prompt, and after a preemption by
             recompute also the tokens generated so far.
         computed: Tokens of ``prefill_target`` computed.
@@ -75,7 +82,9 @@ class Request:
         "finish_s",
         "first_token_s",
         "generated",
+        "given_tokens",
         "hash_ids",
+        "hash_tokens",
         "held_s",
         "id",
         "input_tokens",
@@ -87,6 +96,7 @@ class Request:
         "last_token_s",
         "left_s",
         "lost_tokens",
+        "max_tokens",
         "model",
         "moves",
         "output_tokens",
@@ -110,11 +120,15 @@ class Request:
         self.output_tokens = self.stop_at = output_tokens
         self.class_name = class_name
         self.prefill_target = input_tokens
-        self.cached_tokens = self.computed = self.generated = self.kv_tokens = self.blocks = 0
+        self.cached_tokens = self.given_tokens = self.computed = self.generated = self.kv_tokens = (
+            self.blocks
+        ) = 0
         self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
+        self.max_tokens = FOREVER
         self.model = self.session_id = ""
         self.hash_ids: tuple[int, ...] = ()
+        self.hash_tokens = 512
         self.stints: tuple[Stint, ...] = ()
         self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = self.left_s = nan
         self.joined_s = nan

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from llmsim.engine.batch import Batch
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache, NoOptions
+from llmsim.engine.ordered_queue import WaitingQueue
 from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.request import Request
-from llmsim.spec.base import Strict
+from llmsim.spec.base import Place, Strict
+
+if TYPE_CHECKING:
+    from llmsim.spec.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -33,19 +39,27 @@ class Scheduler(ABC):
     Attributes:
         waiting: Requests not admitted yet; the scheduler alone takes them out.
         kv: The replica's KV pool, shared by its micro-batches.
+        knows: What it is told beside the requests: a predictor's word on their outputs, and their targets.
         is_oracle: Whether decisions read the true output length.
+        dropped: Requests it has given up, with the reason, until the engine has seen to them.
+        drops: Whether it gives requests up.
+        has_own_order: Whether its queue is another than first come, first served.
         waits: Whether it may leave work waiting although it could run (a declared pause).
     """
 
     Options: type[Strict] = NoOptions
     is_oracle = False
+    drops = False
+    has_own_order = False
     waits = False
 
     def __init__(self, limits: Limits, kv: KVCache, options: Strict | None = None) -> None:
         self.limits = limits
         self.kv = kv
         self.options = options if options is not None else self.Options()
-        self.waiting: deque[Request] = deque()
+        self.waiting: WaitingQueue = deque()
+        self.knows = Knowledge()
+        self.dropped: list[tuple[Request, str]] = []
         self._held_back = False
 
     @abstractmethod
@@ -59,9 +73,21 @@ class Scheduler(ABC):
             batch.remove(req)
         return done
 
+    def joined(self, batch: Batch, req: Request) -> None:  # noqa: B027  # most need not know
+        """``req``'s prompt is computed and a token out; it decodes in ``batch`` from now on, unless it is done."""
+
     def submit(self, req: Request) -> None:
         """``req`` has arrived."""
         self.waiting.append(req)
+
+    def drop(self, req: Request, reason: str) -> None:
+        """Give up ``req``, which is out of the queue and has never started: it ends as ``dropped``."""
+        self.dropped.append((req, reason))
+
+    @classmethod
+    def conflicts(cls, options: dict[str, Any], scenario: Scenario, at: Place) -> Iterator[tuple[Place, str]]:
+        """(place, message) of each thing in ``scenario`` that it cannot work with; it is named at ``at``."""
+        return iter(())
 
     def evacuate(self) -> list[Request]:
         """All waiting requests leave, in the order of the queue."""
@@ -92,6 +118,10 @@ class Scheduler(ABC):
         """Whether ``max_num_seqs`` allows one more sequence. Pure query."""
         return self.kv.num_sequences < self.limits.max_num_seqs
 
+    def longest(self, req: Request) -> int:
+        """Tokens that ``req`` may come to have, prompt and output: all a server knows when it starts. Pure query."""
+        return min(self.limits.max_model_len, req.input_tokens + req.max_tokens)
+
     def preempt_newest(self, batch: Batch) -> Request:
         """Throw out the sequence admitted last, back to the head of the queue."""
         req = batch.newest()
@@ -100,6 +130,14 @@ class Scheduler(ABC):
         self._held_back = not batch.running
         self.waiting.appendleft(req)
         return req
+
+    def needs_less_later(self, req: Request, found: int, count: int) -> bool:
+        """Whether ``req``, for whose next ``count`` tokens there was no room, may have it without a completion.
+
+        What a prefix cache has of it takes room like new blocks. Where decoding takes those, the same budget ends at
+        an earlier token of the prompt: less room is asked for, and the plan holds for one iteration only.
+        """
+        return found > req.computed and self.kv.free_blocks * self.kv.block_size >= count
 
     def may_admit(self) -> bool:
         """Whether requests wait and may come in. Pure query.

@@ -28,7 +28,6 @@ LENGTH_FLAGS = (
     "random_input_len",
     "random_output_len",
     "random_range_ratio",
-    "random_prefix_len",
 )
 
 
@@ -127,13 +126,12 @@ def _lengths(flags: BenchFlags, workload: Mapping[str, Any], problems: list[Prob
     if ratio is not None and not 0 <= ratio < 1:
         problems.append(Problem(flags.option("random_range_ratio"), "should be from 0 to below 1"))
         return
-    for key, option, default, prefix in (
-        ("input_tokens", "random_input_len", INPUT_LEN, flags.random_prefix_len or 0),
-        ("output_tokens", "random_output_len", OUTPUT_LEN, 0),
+    yield from _prefix(flags, problems)
+    for key, option, default in (
+        ("input_tokens", "random_input_len", INPUT_LEN),
+        ("output_tokens", "random_output_len", OUTPUT_LEN),
     ):
         names = [option, "random_range_ratio", "dataset_name"]
-        if key == "input_tokens":
-            names.insert(1, "random_prefix_len")
         if not flags.has(*LENGTH_FLAGS) or not (flags.has(*names) or workload.get(key) is None):
             continue
         given = getattr(flags, option)
@@ -146,21 +144,33 @@ def _lengths(flags: BenchFlags, workload: Mapping[str, Any], problems: list[Prob
             message = f"the scenario's {key} have {what}; add {needed}, or --dataset-name random for vLLM's {default}"
             problems.append(Problem(used, message))
             continue
-        yield from _uniform(key, used, given, ratio or 0.0, prefix, problems)
+        yield from _uniform(key, used, given, ratio or 0.0, problems)
 
 
-def _uniform(
-    key: str, option: str, tokens: int, ratio: float, prefix: int, problems: list[Problem]
-) -> Iterator[Change]:
-    """Whole numbers from floor(tokens·(1 − ratio)) to ceil(tokens·(1 + ratio)), ``prefix`` added.
+def _prefix(flags: BenchFlags, problems: list[Problem]) -> Iterator[Change]:
+    """Tokens that all prompts begin with: vLLM's random dataset draws them once (``RandomDataset.get_prefix``)."""
+    names = ("random_prefix_len", "random_input_len", "dataset_name")
+    if not flags.has(*names):
+        return
+    tokens, option = flags.random_prefix_len or 0, flags.first_option(*names)
+    if tokens < 0:
+        problems.append(Problem(option, "should be 0 or more tokens"))
+        return
+    yield Change(("workload", "shared_prefix"), {"tokens": tokens} if tokens else None, option)
+
+
+def _uniform(key: str, option: str, tokens: int, ratio: float, problems: list[Problem]) -> Iterator[Change]:
+    """Whole numbers from floor(tokens·(1 − ratio)) to ceil(tokens·(1 + ratio)).
 
     Source: vLLM, ``RandomDataset.get_sampling_params``: outputs are at least one token, prompts have to be.
     """
-    low, high = prefix + floor(tokens * (1 - ratio)), prefix + ceil(tokens * (1 + ratio))
+    low, high = floor(tokens * (1 - ratio)), ceil(tokens * (1 + ratio))
     if key == "output_tokens":
         low, high = max(low, 1), max(high, 1)
-    if tokens < 0 or prefix < 0 or low < 1:
-        problems.append(Problem(option, f"{key} would be {low} tokens at least; a prompt has at least one"))
+    if tokens < 0 or low < 1:
+        problems.append(
+            Problem(option, f"{key} would be {low} tokens at least; a prompt has at least one of its own")
+        )
         return
     value: Any = low if low == high else {"kind": "uniform", "min": low, "max": high}
     yield Change(("workload", key), value, option)

@@ -11,13 +11,7 @@ from llmsim.measure.describe import describe, ratio
 from llmsim.measure.requests import RequestTable
 from llmsim.measure.slo import REQUEST_METRICS, good
 from llmsim.measure.stepwise import interval_averages
-from llmsim.spec.arrivals import (
-    Arrival,
-    ClosedArrivals,
-    DiurnalArrivals,
-    ProfileArrivals,
-    TraceArrivals,
-)
+from llmsim.spec.arrivals import CHANGING, Arrival, ClosedArrivals
 from llmsim.spec.targets import Slo
 
 Floats = npt.NDArray[np.float64]
@@ -56,9 +50,9 @@ def steady_window(table: RequestTable, arrival: Arrival | None = None) -> tuple[
         table: The requests.
         arrival: How they were meant to arrive; None for a constant rate.
     """
-    if isinstance(arrival, TraceArrivals | ProfileArrivals | DiurnalArrivals):
-        what = "day" if isinstance(arrival, DiurnalArrivals) else arrival.kind
-        return f"arrivals follow a {what}, whose rate changes; every figure covers all of it"
+    if isinstance(arrival, CHANGING):
+        what = {"diurnal": "a day", "modulated_gamma": "windows"}.get(arrival.kind, f"a {arrival.kind}")
+        return f"arrivals follow {what}, whose rate changes; every figure covers all of it"
     num_batches = min(MAX_BATCHES, len(table) // BATCH)
     if num_batches < MIN_BATCHES:
         return f"fewer than {MIN_BATCHES * BATCH} requests: too few to tell warm-up from steady state"

@@ -9,7 +9,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.planning.contenders import Contender
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.points import Point
-from llmsim.spec.arrivals import BurstArrivals, ClosedArrivals, ProfileArrivals, TraceArrivals
+from llmsim.spec.arrivals import BurstArrivals, ClosedArrivals, MmppArrivals, ProfileArrivals, TraceArrivals
 from llmsim.workload.stream import open_stream
 
 FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -46,7 +46,8 @@ def at_rate(loaded: LoadedScenario, factor: float) -> LoadedScenario:
         scale = (arrival.rate_scale or 1.0) * factor
         workload = workload.model_copy(update={"arrival": arrival.model_copy(update={"rate_scale": scale})})
     elif not isinstance(arrival, ClosedArrivals | BurstArrivals):
-        rate = (arrival.request_rate or 0.0) * factor
+        own_rate = arrival.own_rate if isinstance(arrival, MmppArrivals) else 0.0
+        rate = (arrival.request_rate or own_rate) * factor
         workload = workload.model_copy(update={"arrival": arrival.model_copy(update={"request_rate": rate})})
     return replace(loaded, scenario=loaded.scenario.model_copy(update={"workload": workload}))
 

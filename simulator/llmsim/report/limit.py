@@ -11,7 +11,8 @@ from rich.text import Text
 
 from llmsim.planning.limit.answer import Limit
 from llmsim.planning.limit.dial import Dial
-from llmsim.planning.limit.probe import Probe, Tail
+from llmsim.planning.limit.probe import Probe
+from llmsim.planning.limit.tails import Tail
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
 
@@ -40,7 +41,9 @@ def verdict(limit: Limit) -> str:
     """The answer in a sentence. Pure."""
     dial, at, beyond = limit.dial, limit.at, limit.beyond
     if at is None and beyond is not None:
-        return f"zero: already {amount(dial, beyond.load)} is too much. {_why(beyond)}."
+        if limit.lone is not None and limit.lone.missed:
+            return f"zero: even requests that come one at a time miss their targets. {_why(limit.lone)}."
+        return f"zero: {amount(dial, beyond.load)} is too much already. {_why(beyond)}."
     assert at is not None
     own = ""
     if limit.margin is not None:
@@ -63,12 +66,7 @@ def amount(dial: Dial, load: float) -> str:
 def facts_of(limit: Limit) -> Iterator[tuple[str, str]]:
     """Label and value of what stands under the verdict: what binds, how sure, at what cost."""
     at, beyond = limit.at, limit.beyond
-    if limit.lone is not None and at is None:
-        yield (
-            "Alone",
-            f"one request at a time: {_why(limit.lone) if limit.lone.missed else 'all targets are met'}",
-        )
-    if at is not None and beyond is not None:
+    if beyond is not None:
         yield "Beyond", f"at {amount(limit.dial, beyond.load)}: {_why(beyond)}"
     if at is not None:
         yield "Attainment", _attainment(at)
@@ -111,7 +109,7 @@ def _at_limit(at: Probe) -> Iterator[tuple[str, str]]:
 def _why(probe: Probe) -> str:
     """What is missed, and by which targets. Pure."""
     own = [_tail(tail) for tail in probe.tails if _binds(tail)]
-    return "; ".join([*probe.missed, *own])
+    return "; ".join([*own, *probe.missed])
 
 
 def _binds(tail: Tail) -> bool:
@@ -124,7 +122,9 @@ def _tail(tail: Tail) -> str:
     """``TTFT: 97% within 500 ms, P99 612 ms``."""
     name = METRICS[tail.metric] + (f" of class {tail.class_name}" if tail.class_name else "")
     share = "" if tail.share is None else f"{percent(tail.share)} within "
-    over = "" if tail.tail_ms is None else f", {level(tail)} {milliseconds(tail.tail_ms)}"
+    times = 0.0 if tail.tail_ms is None else tail.tail_ms / tail.limit_ms
+    far = f" is {figures(times)} times that" if times >= 1.1 else f" is {100 * (times - 1):.0f}% more"
+    over = f", {level(tail)} {milliseconds(tail.tail_ms)}{far if times > 1 else ''}" if times else ""
     return f"{name}: {share}{milliseconds(tail.limit_ms)}{over}"
 
 

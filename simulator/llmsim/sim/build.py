@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from llmsim import plugins
@@ -14,7 +15,9 @@ from llmsim.cost.parallel import ParallelPlan
 from llmsim.cost.plan import Formats
 from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
+from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.errors import DoesNotFitError, Problem, ScenarioError
@@ -74,6 +77,7 @@ class PoolPlan:
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
+        self.knows = self._knowledge(loaded)
 
     def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
         """A new engine, the ``index``-th of the fleet."""
@@ -82,6 +86,7 @@ class PoolPlan:
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
+        scheduler.knows = self.knows
         return Engine(
             index,
             scheduler,
@@ -119,6 +124,14 @@ class PoolPlan:
             kv_bytes_per_token=self.kv_bytes_per_token,
         )
 
+    def _knowledge(self, loaded: LoadedScenario) -> Knowledge:
+        """What the pool's schedulers are told."""
+        predictor_class = plugins.PREDICTORS.get(self.spec.predictor.kind)
+        options = options_of(predictor_class, self.spec.predictor)
+        predictor = predictor_class(self.max_model_len, loaded.scenario.simulation.seed, options)
+        profile = Profile(self.stages, self.spec.max_num_batched_tokens)
+        return Knowledge(predictor, cache(loaded.scenario.slo.of_class), profile)
+
     def usd_per_hour(self) -> float | None:
         """On-demand price of all devices of one replica; of a pool's whole instances, its part."""
         if self.pool.instance is None and self.pool.usd_per_hour is None:
@@ -155,7 +168,8 @@ class PoolPlan:
             raise DoesNotFitError(problems, hint=error.hint) from None
 
     def _kv_cache(self) -> KVCache:
-        kv_class = plugins.KV_CACHES.get(self.spec.kv_cache.kind)
+        kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
+        kv_class = kinds.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,
@@ -186,9 +200,11 @@ def options_of(policy: type, ref: PolicyRef) -> Any:
 
 def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:
     """Raise ScenarioError for a fixed length that no pool can ever serve: a mistake, not a result."""
-    prompt, output = loaded.scenario.workload.input_tokens, loaded.scenario.workload.output_tokens
+    workload = loaded.scenario.workload
+    prompt, output = workload.input_tokens, workload.output_tokens
     if not isinstance(prompt, int) or not isinstance(output, int):
         return
+    prompt += workload.prefix_tokens
     engines = [plan.engine(0, StepLog(), fast_forward=True) for plan in plans]
     refusals = [engine.refusal(Request(0, 0.0, prompt, output)) for engine in engines]
     if all(refusals):

@@ -76,6 +76,7 @@ class Fleet:
         )
         replica = kinds[len(engine.stages) > 1](self.clock, engine, delivered, front_end)
         replica.role = role
+        replica.when_dropped = self._dropped
         self.replicas.append(replica)
         return replica
 
@@ -168,6 +169,15 @@ class Fleet:
 
     def _turned_away(self, req: Request) -> None:
         self.ended((req,))
+
+    def _dropped(self, replica: Replica, dropped: Sequence[tuple[Request, str]]) -> None:
+        """The scheduler of ``replica`` has given requests up, with a reason each; they do not come back."""
+        for req, reason in dropped:
+            req.status, req.reason, req.left_s = "dropped", reason, self.clock.now
+        requests = [req for req, _ in dropped]
+        if self.door.watches and replica.role != "decode":
+            self.door.gone(requests, replica)
+        self.ended(requests)
 
     def _delivered(self, requests: Sequence[Request]) -> None:
         """``requests``, all of one replica, are with their users."""

@@ -119,7 +119,7 @@ class Handover:
             source.num_parcels += 1
             req.stop_at, req.finish_s = req.output_tokens, nan
             req.prefill_target = req.input_tokens + req.generated
-            req.computed = req.cached_tokens
+            req.computed = req.given_tokens
             self._address(parcel)
 
     def decoded(self, requests: Sequence[Request], replica: Replica) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from simpy.events import Event
@@ -26,6 +27,7 @@ class Pass(NamedTuple):
         batch, plan: What it computes.
         start_s, end_s: When it was planned, and when it leaves the last stage.
         free_s: When each stage is free again after it.
+        stable_until: The micro-batch's iteration for which it has to be planned anew.
     """
 
     batch: Batch
@@ -33,6 +35,7 @@ class Pass(NamedTuple):
     start_s: float
     end_s: float
     free_s: tuple[float, ...]
+    stable_until: int
 
 
 class PipelinedReplica(Replica):
@@ -49,6 +52,8 @@ class PipelinedReplica(Replica):
     ) -> None:
         self._passes: list[Pass] = []  # in order of launch, which is the order of their ends
         self._free_s: tuple[float, ...] = (0.0,) * len(engine.stages)
+        self._woken_s = -1.0
+        """When something has changed last: plans from before are not carried on."""
         super().__init__(clock, engine, delivered, front_end)
 
     @property
@@ -81,7 +86,7 @@ class PipelinedReplica(Replica):
 
     def wake(self) -> None:
         """Something has changed: decide anew when a micro-batch is free, which may be now."""
-        now_s = self.clock.now
+        now_s = self._woken_s = self.clock.now
         if self.is_idle:
             if self._alarm.time_s > now_s:
                 self._take_back(now_s)
@@ -116,7 +121,7 @@ class PipelinedReplica(Replica):
         clock = self.clock
         while True:
             pause = self._launch()
-            decide_s = self._look_ahead() if self._passes else float("inf")
+            decide_s = self._look_ahead() if self._passes else inf
             if pause is not None and pause.until_s < decide_s:
                 self._take_back(pause.until_s)
                 self._alarm = clock.at(pause.until_s, self._phase)
@@ -144,10 +149,14 @@ class PipelinedReplica(Replica):
                 pauses.append(plan)
             elif plan is not None:
                 seconds = [self.engine.price(stage, batch, plan, 1)[0] for stage in self.engine.stages]
-                self._send(batch, plan, self.clock.now, seconds)
+                self._send(batch, plan, self.clock.now, seconds, batch.iteration + plan.stable_for)
+        if self.engine.scheduler.dropped:
+            self._tell_dropped()
         return min(pauses, key=lambda pause: pause.until_s, default=None)
 
-    def _send(self, batch: Batch, plan: StepPlan, ready_s: float, seconds: Sequence[float]) -> None:
+    def _send(
+        self, batch: Batch, plan: StepPlan, ready_s: float, seconds: Sequence[float], stable_until: int
+    ) -> None:
         """Send one pass through the stages: it enters each when both are ready."""
         time_s = ready_s
         free_s = []
@@ -155,7 +164,7 @@ class PipelinedReplica(Replica):
             time_s = max(time_s, stage_free_s) + stage_s
             free_s.append(time_s)
         self._free_s = tuple(free_s)
-        self._passes.append(Pass(batch, plan, ready_s, time_s, self._free_s))
+        self._passes.append(Pass(batch, plan, ready_s, time_s, self._free_s, stable_until))
 
     def _look_ahead(self) -> float:
         """Launch what is certain to follow; returns when the next decision is due."""
@@ -171,13 +180,16 @@ class PipelinedReplica(Replica):
             for i in range(1, rounds):
                 for lane, one in enumerate(flying):
                     seconds = [first_s + i * growth_s for first_s, growth_s, _ in lines[lane]]
-                    self._send(one.batch, one.plan, ready[lane], seconds)
+                    self._send(one.batch, one.plan, ready[lane], seconds, one.stable_until)
                     ready[lane] = self._passes[-1].end_s
         return self._passes[(max(rounds, 1) - 1) * len(flying)].end_s
 
     def _certain_rounds(self) -> int:
         """Iterations that every micro-batch in flight will do without a decision. Pure query."""
+        if any(one.start_s <= self._woken_s or one.plan.until_s < inf for one in self._passes):
+            return 1
         rounds = min(LOOK_AHEAD, *(self.engine.horizon(one.batch, one.plan) for one in self._passes))
+        rounds = min(rounds, *(one.stable_until - one.batch.iteration for one in self._passes))
         while rounds > 1 and self._blocks_needed(rounds) > self.engine.kv.free_blocks:
             rounds //= 2
         return rounds
@@ -208,6 +220,10 @@ class PipelinedReplica(Replica):
         moment_s = self.clock.now * (1 + TIE)
         while self._passes and self._passes[0].end_s <= moment_s:
             one = self._passes.pop(0)
+            if (
+                one.batch.until_completion() == 1
+            ):  # it gives blocks back: those it was in flight with come first
+                self._allocate(one.end_s)
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)
             delivered = self.engine.complete(run)
@@ -215,6 +231,10 @@ class PipelinedReplica(Replica):
                 self._delivered(delivered)
                 if self._when_empty:
                     self.tell_if_empty()
+        self._allocate(inf)
+
+    def _allocate(self, before_s: float) -> None:
+        """Passes launched ahead that have begun ``before_s`` take their blocks."""
         for one in self._passes:
-            if one.plan.decodes and not one.batch.allocated:
+            if one.plan.decodes and not one.batch.allocated and one.start_s < before_s:
                 one.batch.allocate_decode()

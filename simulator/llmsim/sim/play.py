@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.paged import Paged
+from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.measure.records import ReplicaRecord, RunRecord, StepLog
@@ -78,9 +80,11 @@ def make_engine(
     """One engine. ``scheduler`` and ``kv_cache`` are classes, or functions with their arguments."""
     limits = limits or Limits(max_model_len=num_kv_tokens)
     kv = kv_cache(num_kv_tokens, block_size, limits.max_model_len)
+    made = scheduler(limits, kv)
+    made.knows = replace(made.knows, profile=Profile(stages, limits.max_num_batched_tokens))
     return Engine(
         index,
-        scheduler(limits, kv),
+        made,
         kv,
         stages,
         add_row=log.add,

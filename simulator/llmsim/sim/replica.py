@@ -59,6 +59,8 @@ class Replica:
         """Where it sits, in fleets that move data."""
         self.before_planning: Callable[[], None] | None = None
         """Called at each boundary: who else wants something of the KV pool may have it there, not in mid-run."""
+        self.when_dropped: Callable[[Replica, Sequence[tuple[Request, str]]], None] | None = None
+        """Told of the requests that its scheduler has given up, with the reasons."""
         self.num_parcels = 0
         """Requests that are elsewhere, or nowhere yet, while this replica keeps KV or room for them."""
         self._when_empty: Callable[[], None] | None = None
@@ -156,6 +158,14 @@ class Replica:
             self._when_empty = None
             self.clock.call(self.clock.now, COMPLETION, then)
 
+    def _tell_dropped(self) -> None:
+        """The scheduler has given requests up: they are done."""
+        scheduler = self.engine.scheduler
+        dropped, scheduler.dropped = scheduler.dropped, []
+        if self.when_dropped is not None:
+            self.when_dropped(self, dropped)
+        self.tell_if_empty()
+
     def wake(self) -> None:
         """Something has changed: decide anew at the next iteration boundary, or now when idle."""
         run, now_s = self._run, self.clock.now
@@ -215,6 +225,8 @@ class Replica:
             if self.before_planning:
                 self.before_planning()
             step = engine.begin(batch, clock.now)
+            if engine.scheduler.dropped:
+                self._tell_dropped()
             if not isinstance(step, Run):
                 until_s = step.until_s if isinstance(step, Wait) else inf
                 if engine.incoming:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import fsum
+from operator import mul
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -11,6 +13,9 @@ from llmsim.units import Quantity
 
 LEAST_SCALE, MOST_SCALE = 1e-9, 1e9
 """Between these a rate or a stretch of time means something."""
+
+MOST_JUMPS = 1000
+"""State changes per request, beyond which nobody could tell an MMPP from a Poisson process."""
 
 
 def _not_never(rate: float) -> float:
@@ -26,14 +31,20 @@ Weight = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class PoissonArrivals(Strict):
-    """Independent users: exponential gaps."""
+    """Independent users: exponential gaps.
+
+    Source: vLLM, ``vllm bench serve --request-rate``.
+    """
 
     kind: Literal["poisson"]
     request_rate: Rate = Field(description="mean requests per second")
 
 
 class GammaArrivals(Strict):
-    """Gaps ~ Gamma(shape = burstiness, scale = 1/(request_rate·burstiness)), as in `vllm bench serve`."""
+    """Gaps ~ Gamma(shape = burstiness, scale = 1/(request_rate·burstiness)), as in `vllm bench serve`.
+
+    Source: vLLM, ``vllm/benchmarks/serve.py``, ``get_request``.
+    """
 
     kind: Literal["gamma"]
     request_rate: Rate = Field(description="mean requests per second")
@@ -43,14 +54,20 @@ class GammaArrivals(Strict):
 
 
 class ConstantArrivals(Strict):
-    """Evenly spaced requests, the first at 0 s."""
+    """Evenly spaced requests, the first at 0 s.
+
+    Source: vLLM, ``vllm bench serve --burstiness inf``.
+    """
 
     kind: Literal["constant"]
     request_rate: Rate = Field(description="requests per second")
 
 
 class BurstArrivals(Strict):
-    """All requests at once, or ``size`` at once every ``every_s`` seconds; the first burst at 0 s."""
+    """All requests at once, or ``size`` at once every ``every_s`` seconds; the first burst at 0 s.
+
+    Source: vLLM, ``vllm bench serve --request-rate inf``.
+    """
 
     kind: Literal["burst"]
     size: PositiveInt | None = Field(None, description="requests in a burst; null is all of them")
@@ -64,7 +81,10 @@ class BurstArrivals(Strict):
 
 
 class ClosedArrivals(Strict):
-    """Users who wait for their answer before asking again (`vllm bench serve --max-concurrency`)."""
+    """Users who wait for their answer before asking again (`vllm bench serve --max-concurrency`).
+
+    Source: vLLM, ``vllm bench serve --request-rate inf --max-concurrency``.
+    """
 
     kind: Literal["closed"]
     max_concurrency: PositiveInt = Field(
@@ -73,13 +93,19 @@ class ClosedArrivals(Strict):
 
 
 class TraceArrivals(Strict):
-    """The times in the ``trace``."""
+    """The times in the ``trace``.
+
+    Source: the file; ``llmsim trace info FILE`` shows it.
+    """
 
     kind: Literal["trace"]
 
 
 class ProfileArrivals(Strict):
-    """Random arrivals whose rate and burstiness follow the ``profile``; it repeats when it ends."""
+    """Random arrivals whose rate and burstiness follow the ``profile``; it repeats when it ends.
+
+    Source: the profile; ``llmsim list workloads`` names it.
+    """
 
     kind: Literal["profile"]
     request_rate: Rate | None = Field(
@@ -97,7 +123,10 @@ class ProfileArrivals(Strict):
 
 
 class DiurnalArrivals(Strict):
-    """Independent users whose rate follows a day: a Poisson process with a rate that repeats."""
+    """Independent users whose rate follows a day: a Poisson process with a rate that repeats.
+
+    Source: Çınlar 1975, chapter 4.7; shapes of Azure's LLM inference traces 2024 (DynamoLLM, HPCA 2025).
+    """
 
     kind: Literal["diurnal"]
     request_rate: Rate = Field(description="mean requests per second over a day")
@@ -120,6 +149,76 @@ class DiurnalArrivals(Strict):
         return self
 
 
+class MmppArrivals(Strict):
+    """Markov-modulated Poisson process: independent users whose rate jumps between states that last a random time.
+
+    Stays are exponential; from each state every other one is equally likely to come next.
+
+    Source: Fischer and Meier-Hellstern 1993, "The Markov-modulated Poisson process (MMPP) cookbook", Performance
+    Evaluation 18.
+    """
+
+    kind: Literal["mmpp"]
+    rates: list[Weight] = Field(
+        min_length=2, description="requests per second in each state", json_schema_extra={"unit": "1/s"}
+    )
+    mean_stay_s: list[Seconds] = Field(min_length=2, description="mean stay in each state")
+    request_rate: Rate | None = Field(
+        None, description="mean requests per second, which scales `rates`; null takes them as they are"
+    )
+
+    @property
+    def own_rate(self) -> float:
+        """Mean requests per second of ``rates``: Σ rate·stay / Σ stay, as every state is entered equally often."""
+        return fsum(map(mul, self.rates, self.mean_stay_s)) / fsum(self.mean_stay_s)
+
+    @model_validator(mode="after")
+    def _makes_a_process(self) -> MmppArrivals:
+        if len(self.rates) != len(self.mean_stay_s):
+            raise ValueError(
+                f"{len(self.rates)} rates but {len(self.mean_stay_s)} mean stays; give as many of each"
+            )
+        _not_never(self.own_rate)
+        jumps = len(self.rates) / sum(self.mean_stay_s) / (self.request_rate or self.own_rate)
+        if jumps > MOST_JUMPS:
+            raise ValueError(
+                f"the rate would jump {jumps:.3g} times per request, which is Poisson arrivals of the mean rate; "
+                "lengthen mean_stay_s or write {kind: poisson}"
+            )
+        return self
+
+
+class ModulatedGammaArrivals(Strict):
+    """Gamma gaps whose rate and burstiness change from window to window, as BurstGPT found them to.
+
+    Source: Wang et al., "BurstGPT: A Real-world Workload Dataset to Optimize LLM Serving Systems" (arXiv
+    2401.17644): concurrency of Azure OpenAI services as gamma distributions whose parameters vary over time.
+    """
+
+    kind: Literal["modulated_gamma"]
+    request_rate: Rate = Field(description="mean requests per second over all windows")
+    burstiness: list[Annotated[float, Field(ge=1e-3, le=1e6)]] = Field(
+        min_length=1,
+        description="of the gaps that begin in each window: 1 is Poisson, less is burstier; after the last "
+        "window the first comes again",
+    )
+    rates: list[Weight] | None = Field(
+        None,
+        description="rates in the windows, in any unit: only their proportions count; null is the same in all",
+    )
+    window_s: Seconds = Field(1200.0, description="length of a window")
+
+    @model_validator(mode="after")
+    def _windows_match(self) -> ModulatedGammaArrivals:
+        if self.rates is not None and len(self.rates) != len(self.burstiness):
+            raise ValueError(
+                f"{len(self.burstiness)} windows of burstiness but {len(self.rates)} rates; give as many of each"
+            )
+        if self.rates is not None and not any(self.rates):
+            raise ValueError("every one of `rates` is 0")
+        return self
+
+
 Arrival = Annotated[
     PoissonArrivals
     | GammaArrivals
@@ -127,7 +226,12 @@ Arrival = Annotated[
     | BurstArrivals
     | ClosedArrivals
     | DiurnalArrivals
+    | MmppArrivals
+    | ModulatedGammaArrivals
     | TraceArrivals
     | ProfileArrivals,
     Field(discriminator="kind"),
 ]
+
+CHANGING = TraceArrivals | ProfileArrivals | DiurnalArrivals | ModulatedGammaArrivals
+"""Arrivals that follow something with a beginning and an end, not a law that stays the same."""

@@ -20,7 +20,7 @@ class BenchFlags:
         dataset_name: ``random``.
         random_input_len, random_output_len: Tokens.
         random_range_ratio: Lengths are uniform within this share around those.
-        random_prefix_len: Tokens before the random ones of every prompt.
+        random_prefix_len: Tokens that all prompts begin with, before the random ones.
         ignore_eos: Taken for granted: outputs have the length asked for.
     """
 

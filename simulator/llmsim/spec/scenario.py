@@ -145,10 +145,24 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
     yield from _role_conflicts(scenario)
     yield from topology_conflicts(scenario.topology, [pool.zone for pool in scenario.fleet])
     yield from _engine_conflicts(scenario.engine, ("engine",))
+    yield from _scheduler_conflicts(scenario)
     yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
+
+
+def _scheduler_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+    """What the schedulers that serve cannot work with, each once."""
+    places: dict[Place, PolicyRef] = {}
+    for index, pool in enumerate(scenario.fleet):
+        own = pool.engine is not None and "scheduler" in pool.engine.model_fields_set
+        at: Place = ("fleet", index, "engine", "scheduler") if own else ("engine", "scheduler")
+        places[at] = scenario.engine_of(pool).scheduler
+    for at, ref in places.items():
+        conflicts = getattr(plugins.SCHEDULERS.get(ref.kind), "conflicts", None)
+        if conflicts:
+            yield from conflicts(ref.options, scenario, at)
 
 
 def _role_conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
@@ -210,11 +224,12 @@ def length_conflicts(
         limits: Most tokens of prompt and output in each pool; None where that is not known.
         name: What sets the limits.
     """
-    prompt, output = workload.input_tokens, workload.output_tokens
+    prompt, output, shared = workload.input_tokens, workload.output_tokens, workload.prefix_tokens
     known = [limit for limit in limits if limit is not None]
     if not isinstance(prompt, int) or len(known) < len(limits):
         return
     limit = max(known)
+    prompt += shared
     if prompt >= limit:
         yield (
             ("workload", "input_tokens"),

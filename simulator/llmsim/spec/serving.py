@@ -39,6 +39,9 @@ class Engine(Strict):
     scheduler: Annotated[PolicyRef, Policy(plugins.SCHEDULERS)] = Field(
         "chunked_prefill", validate_default=True, description="who runs in each iteration"
     )
+    predictor: Annotated[PolicyRef, Policy(plugins.PREDICTORS)] = Field(
+        "none", validate_default=True, description="what the scheduler is told of output lengths"
+    )
     max_num_seqs: PositiveInt = Field(256, description="most sequences in one iteration")
     max_num_batched_tokens: PositiveInt = Field(
         2048, description="most new tokens in one iteration", json_schema_extra={"unit": "tokens"}
@@ -53,7 +56,9 @@ class Engine(Strict):
         0.90, gt=0, le=1, description="share of device memory the engine may use"
     )
     enable_prefix_caching: bool = Field(
-        False, description="reuse the KV of shared prefixes; only false so far"
+        False,
+        description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
+        "they share is known from a trace's `hash_ids`, or from what the workload draws",
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="number format of computation; auto is the checkpoint's"
@@ -74,12 +79,13 @@ class Engine(Strict):
     )  # fmt: skip
     enforce_eager: bool = Field(False, description="run without CUDA graphs, launching every kernel")
 
-    @field_validator("enable_prefix_caching")
-    @classmethod
-    def _no_prefix_caching(cls, value: bool) -> bool:
-        if value:
-            raise ValueError("prefix caching is not in this version; write false")
-        return value
+    @model_validator(mode="after")
+    def _can_cache_prefixes(self) -> Engine:
+        kind, names = self.kv_cache.kind, plugins.PREFIX_CACHES.names()
+        if self.enable_prefix_caching and kind not in names:
+            message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
+            raise_problems("Engine", [(("enable_prefix_caching",), message)])
+        return self
 
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""

@@ -15,12 +15,18 @@ from llmsim.spec.arrivals import (
     ConstantArrivals,
     DiurnalArrivals,
     GammaArrivals,
+    MmppArrivals,
+    ModulatedGammaArrivals,
     PoissonArrivals,
     PositiveInt,
     Seconds,
 )
 from llmsim.spec.base import Strict, raise_problems
 from llmsim.spec.lengths import Tokens
+from llmsim.spec.prefixes import SharedPrefix
+
+RATED = PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals | ModulatedGammaArrivals
+"""Arrivals that say their mean rate."""
 
 MAX_REQUESTS = 10**8
 """More than that takes hours and more memory than a machine has: a slip of the pen, not a workload."""
@@ -47,6 +53,15 @@ class Workload(Strict):
         "a count, or a share below 1; the last token of a prompt is always computed",
         json_schema_extra={"unit": "tokens or share"},
     )  # fmt: skip
+    max_tokens: PositiveInt | None = Field(
+        None,
+        description="limit that users set on their outputs (OpenAI's `max_tokens`): longer ones are cut, and engines "
+        "that reserve KV for the longest output reserve this; null is what max_model_len leaves",
+        json_schema_extra={"unit": "tokens"},
+    )
+    shared_prefix: SharedPrefix | None = Field(
+        None, description="tokens at the start of prompts that others begin with too; null is none"
+    )
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
@@ -108,8 +123,18 @@ class Workload(Strict):
     @property
     def labels(self) -> frozenset[str]:
         """Attributes that the requests have by the workload's own keys, a trace's left out."""
-        drawn = {"session_id": self.num_sessions, "model": self.models}
+        drawn = {"session_id": self.num_sessions, "model": self.models, "hash_ids": self.shared_prefix}
         return frozenset(name for name, value in drawn.items() if value is not None)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens that every prompt has before its ``input_tokens``. Pure query."""
+        return self.shared_prefix.tokens if self.shared_prefix else 0
+
+    @property
+    def prompt_tokens(self) -> Tokens | None:
+        """The whole prompt's length, where one number or distribution says it. Pure query."""
+        return None if self.shared_prefix else self.input_tokens
 
     @property
     def has_row_lengths(self) -> bool:
@@ -154,8 +179,10 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
 
 def _requests_per_s(arrival: Arrival) -> float:
     """The mean rate that ``arrival`` itself says; 0 where something else decides it. Pure query."""
-    if isinstance(arrival, PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals):
+    if isinstance(arrival, RATED):
         return arrival.request_rate
+    if isinstance(arrival, MmppArrivals):
+        return arrival.request_rate or arrival.own_rate
     if isinstance(arrival, BurstArrivals) and arrival.size and arrival.every_s:
         return arrival.size / arrival.every_s
     return 0.0

@@ -22,7 +22,8 @@ from llmsim.spec.workload import Workload
 
 def describe(workload: Workload, mean_rate: float | None) -> str:
     """``poisson arrivals, 10 req/s; 512 tokens in, 64 to 192 (uniform) out; 10,000 requests``. Pure."""
-    parts = [_arrivals(workload, mean_rate), _cap(workload), _lengths(workload), _extent(workload)]
+    lengths = f"{_prefix(workload)}{_lengths(workload)}"
+    parts = [_arrivals(workload, mean_rate), _cap(workload), lengths, _extent(workload)]
     return "; ".join(part for part in parts if part)
 
 
@@ -43,6 +44,14 @@ def _arrivals(workload: Workload, mean_rate: float | None) -> str:
 
 def _cap(workload: Workload) -> str:
     return "" if workload.max_concurrency is None else f"at most {workload.max_concurrency:,} in flight"
+
+
+def _prefix(workload: Workload) -> str:
+    shared = workload.shared_prefix
+    if shared is None:
+        return ""
+    which = "one prefix" if shared.num_prefixes == 1 else f"one of {shared.num_prefixes:,} prefixes"
+    return f"{which} of {shared.tokens:,} tokens, then "
 
 
 def _lengths(workload: Workload) -> str:

@@ -11,36 +11,36 @@ import numpy as np
 from llmsim.engine.request import Request
 from llmsim.errors import Problem, ScenarioError
 from llmsim.files.traces import Trace
-from llmsim.rng import stream
+from llmsim.rng import Streams
 from llmsim.spec.workload import Workload
 
 Draws = dict[str, Callable[[int], list[str]]]
 """Attribute of a request to what draws its next n values."""
 
 
-def label_source(workload: Workload, seed: int, trace: Trace | None) -> Callable[[], Draws]:
+def label_source(workload: Workload, streams: Streams, trace: Trace | None) -> Callable[[], Draws]:
     """Begins anew with the labels the workload draws, at each call.
 
     Raises:
         ScenarioError: The trace has labels of its own that the workload would draw.
     """
     own = set(trace.labels) if trace is not None and workload.has_row_lengths else set()
-    keys = {"session_id": "num_sessions", "model": "models"}
+    keys = {"session_id": "num_sessions", "model": "models", "hash_ids": "shared_prefix"}
     twice = [keys[name] for name in sorted(own & workload.labels)]
     if twice:
         message = "the trace says that itself, row by row; remove it"
         raise ScenarioError([Problem(f"workload.{key}", message) for key in twice])
-    return partial(_draws, workload, seed)
+    return partial(_draws, workload, streams)
 
 
-def _draws(workload: Workload, seed: int) -> Draws:
+def _draws(workload: Workload, streams: Streams) -> Draws:
     draws: Draws = {}
     if workload.num_sessions is not None:
-        sessions = _picks([str(number) for number in range(workload.num_sessions)], stream(seed, "sessions"))
+        sessions = _picks([str(number) for number in range(workload.num_sessions)], streams("sessions"))
         draws["session_id"] = sessions
     if workload.models is not None:
         draws["model"] = _picks(
-            list(workload.models), stream(seed, "models"), np.array(list(workload.models.values()))
+            list(workload.models), streams("models"), np.array(list(workload.models.values()))
         )
     return draws
 

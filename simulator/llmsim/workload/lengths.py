@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.files.traces import Trace
-from llmsim.rng import stream
+from llmsim.rng import Streams
 from llmsim.spec.lengths import (
     ChoiceTokens,
     LogNormalTokens,
@@ -50,10 +50,10 @@ Draw = Callable[[int], IntArray]
 """``draw(n)``: the next n lengths of one kind."""
 
 
-def independent(input_tokens: Tokens, output_tokens: Tokens, seed: int) -> Take:
+def independent(input_tokens: Tokens, output_tokens: Tokens, streams: Streams) -> Take:
     """Prompt and output lengths drawn apart, each from a stream of its own."""
-    draw_input = drawer(input_tokens, stream(seed, "lengths.input"))
-    draw_output = drawer(output_tokens, stream(seed, "lengths.output"))
+    draw_input = drawer(input_tokens, streams("lengths.input"))
+    draw_output = drawer(output_tokens, streams("lengths.output"))
     return lambda n: Lengths(draw_input(n), draw_output(n))
 
 

@@ -10,21 +10,27 @@ from pathlib import Path
 
 from llmsim.errors import InvariantError, Problem, ScenarioError, TraceError
 from llmsim.files.traces import Trace, read_trace
-from llmsim.rng import stream
+from llmsim.rng import Streams
 from llmsim.spec.arrivals import (
+    Arrival,
     BurstArrivals,
-    ClosedArrivals,
     ConstantArrivals,
     DiurnalArrivals,
     GammaArrivals,
+    MmppArrivals,
+    ModulatedGammaArrivals,
     PoissonArrivals,
     ProfileArrivals,
     TraceArrivals,
 )
-from llmsim.spec.workload import MAX_REQUESTS, Workload
+from llmsim.spec.workload import MAX_REQUESTS, RATED, Workload
 from llmsim.workload import arrivals, lengths
 from llmsim.workload.diurnal import day
+from llmsim.workload.modulated import MmppTimes, modulated_gamma
 from llmsim.workload.profile import RateProfile, WorkloadProfile, load_profile
+
+Start = Callable[[], arrivals.Take]
+"""Begins anew."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class ArrivalSource:
         end_s: When they end by themselves.
     """
 
-    start: Callable[[], arrivals.Take]
+    start: Start
     mean_rate: float | None = None
     count: int | None = None
     end_s: float = inf
@@ -60,42 +66,48 @@ def open_profile(workload: Workload, base_dir: Path) -> WorkloadProfile | None:
 
 
 def arrival_source(
-    workload: Workload, seed: int, trace: Trace | None, profile: WorkloadProfile | None
+    workload: Workload, streams: Streams, trace: Trace | None, profile: WorkloadProfile | None
 ) -> ArrivalSource:
     """When requests arrive. Raises TraceError, ScenarioError when trace or profile holds lengths only."""
     arrival = workload.arrival
+    if isinstance(arrival, TraceArrivals):
+        return _from_trace(workload, trace)
+    if isinstance(arrival, ProfileArrivals):
+        return _from_profile(workload, arrival, streams, profile)
+    return drawn_source(arrival, streams)
+
+
+def drawn_source(arrival: Arrival, streams: Streams) -> ArrivalSource:
+    """Arrivals that need neither a trace nor a profile."""
+    rate: float | None = arrival.request_rate if isinstance(arrival, RATED) else None
     match arrival:
-        case PoissonArrivals(request_rate=rate):
-            return _from_rate(rate, 1.0, seed)
-        case GammaArrivals(request_rate=rate, burstiness=burstiness):
-            return _from_rate(rate, burstiness, seed)
-        case DiurnalArrivals(request_rate=rate):
-            profile_of_day = day(arrival)
-            return ArrivalSource(
-                lambda: arrivals.ProfileTimes(profile_of_day, 1.0, 1.0, stream(seed, "arrivals")), rate
-            )
-        case TraceArrivals():
-            return _from_trace(workload, trace)
-        case ProfileArrivals():
-            return _from_profile(workload, arrival, seed, profile)
-        case _:
-            return _unrandom(arrival)
-
-
-def _from_rate(rate: float, burstiness: float, seed: int) -> ArrivalSource:
-    return ArrivalSource(lambda: arrivals.gamma(rate, burstiness, stream(seed, "arrivals")), rate)
-
-
-def _unrandom(arrival: ConstantArrivals | BurstArrivals | ClosedArrivals) -> ArrivalSource:
-    match arrival:
-        case ConstantArrivals(request_rate=rate):
-            return ArrivalSource(partial(arrivals.SteadyArrivals, 1 / rate), rate)
+        case PoissonArrivals():
+            start: Start = partial(_renewal, arrival.request_rate, 1.0, streams)
+        case GammaArrivals():
+            start = partial(_renewal, arrival.request_rate, arrival.burstiness, streams)
+        case DiurnalArrivals():
+            start = partial(_days, day(arrival), streams)
+        case MmppArrivals():
+            rate, start = arrival.request_rate or arrival.own_rate, partial(MmppTimes, arrival, streams)
+        case ModulatedGammaArrivals():
+            start = partial(modulated_gamma, arrival, streams)
+        case ConstantArrivals():
+            start = partial(arrivals.SteadyArrivals, 1 / arrival.request_rate)
         case BurstArrivals(size=int(size), every_s=float(every_s)):
-            return ArrivalSource(partial(arrivals.SteadyArrivals, every_s, size), size / every_s)
+            rate, start = size / every_s, partial(arrivals.SteadyArrivals, every_s, size)
         case BurstArrivals():
-            return ArrivalSource(partial(arrivals.SteadyArrivals, 0.0))
-        case ClosedArrivals():
-            return ArrivalSource(_nothing_by_itself)
+            start = partial(arrivals.SteadyArrivals, 0.0)
+        case _:
+            start = _nothing_by_itself
+    return ArrivalSource(start, rate)
+
+
+def _renewal(rate: float, burstiness: float, streams: Streams) -> arrivals.Take:
+    return arrivals.gamma(rate, burstiness, streams("arrivals"))
+
+
+def _days(profile: RateProfile, streams: Streams) -> arrivals.Take:
+    return arrivals.ProfileTimes(profile, 1.0, 1.0, streams("arrivals"))
 
 
 def _nothing_by_itself() -> arrivals.Take:
@@ -114,7 +126,7 @@ def _from_trace(workload: Workload, trace: Trace | None) -> ArrivalSource:
 
 
 def _from_profile(
-    workload: Workload, arrival: ProfileArrivals, seed: int, profile: WorkloadProfile | None
+    workload: Workload, arrival: ProfileArrivals, streams: Streams, profile: WorkloadProfile | None
 ) -> ArrivalSource:
     """The profile's arrivals, once over its length unless the workload says how far."""
     if profile is None or profile.rate is None:
@@ -129,7 +141,7 @@ def _from_profile(
         message = f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
         raise ScenarioError(Problem("workload.arrival", message))
     return ArrivalSource(
-        lambda: arrivals.ProfileTimes(rate, scale, time_scale, stream(seed, "arrivals")),
+        lambda: arrivals.ProfileTimes(rate, scale, time_scale, streams("arrivals")),
         own_rate * scale,
         end_s=end_s,
     )
@@ -141,15 +153,15 @@ def mean_rate(profile: RateProfile) -> float:
 
 
 def length_source(
-    workload: Workload, seed: int, trace: Trace | None, profile: WorkloadProfile | None
+    workload: Workload, streams: Streams, trace: Trace | None, profile: WorkloadProfile | None
 ) -> Callable[[], lengths.Take]:
     """Begins anew with the requests' lengths, at each call."""
     if workload.input_tokens is not None and workload.output_tokens is not None:
-        return partial(lengths.independent, workload.input_tokens, workload.output_tokens, seed)
+        return partial(lengths.independent, workload.input_tokens, workload.output_tokens, streams)
     if trace is not None:
         if workload.lengths is not None and workload.lengths.kind == "samples":
-            return lambda: lengths.random_rows(trace, stream(seed, "lengths"))
+            return lambda: lengths.random_rows(trace, streams("lengths"))
         return partial(lengths.RowOrder, trace)
     if profile is not None:
-        return lambda: lengths.TableLengths(profile.lengths, stream(seed, "lengths"))
+        return lambda: lengths.TableLengths(profile.lengths, streams("lengths"))
     raise InvariantError("a workload without lengths passed its checks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from math import inf, nan
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 
 from llmsim.engine.request import Request
 from llmsim.files.traces import Trace
+from llmsim.rng import streams
 from llmsim.spec.arrivals import ClosedArrivals
 from llmsim.spec.workload import Workload
 from llmsim.workload import lengths
 from llmsim.workload.describe import describe
 from llmsim.workload.labels import Draws, label_source, labelled
+from llmsim.workload.prefixes import Prefixes, with_prefixes
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
 BLOCK = 4096
@@ -38,13 +41,18 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
     """
     base_dir = base_dir or Path()
     trace, profile = open_trace(workload, base_dir), open_profile(workload, base_dir)
-    source = arrival_source(workload, seed, trace, profile)
+    draws = streams(seed)
+    source = arrival_source(workload, draws, trace, profile)
     total = workload.num_requests if workload.num_requests is not None else source.count
     if total is None and workload.duration_s is None and trace is not None and workload.has_row_lengths:
         total = len(trace)
+    start_lengths = length_source(workload, draws, trace, profile)
+    if workload.shared_prefix is not None:
+        shared = partial(Prefixes, workload.shared_prefix, 0)
+        start_lengths = with_prefixes(start_lengths, lambda: shared(draws("prefixes")))
     return RequestStream(
         source,
-        length_source(workload, seed, trace, profile),
+        start_lengths,
         total=total,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=workload.arrival.max_concurrency
@@ -54,7 +62,8 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
         skipped=dict(trace.skipped) if trace else {},
         description=describe(workload, source.mean_rate),
         cached_tokens=workload.cached_input_tokens,
-        start_labels=label_source(workload, seed, trace),
+        max_tokens=workload.max_tokens,
+        start_labels=label_source(workload, draws, trace),
         labels=workload.labels.union(trace.labels if trace and workload.has_row_lengths else ()),
         models=_models(workload, trace),
     )
@@ -91,6 +100,7 @@ class RequestStream:
         skipped: dict[str, int] | None = None,
         description: str = "",
         cached_tokens: float = 0,
+        max_tokens: int | None = None,
         start_labels: Callable[[], Draws] = dict,
         labels: frozenset[str] = frozenset(),
         models: frozenset[str] = frozenset({""}),
@@ -106,6 +116,7 @@ class RequestStream:
         self._end_s = end_s
         self._description = description
         self._cached_tokens = cached_tokens
+        self._max_tokens = max_tokens
         self.labels = labels
         self.models = models
         self._start_labels = start_labels
@@ -144,13 +155,22 @@ class RequestStream:
         if drawn.labels or draws:
             size = len(drawn.inputs)
             found = labelled(found, (drawn.labels or {}) | {name: draw(size) for name, draw in draws.items()})
+        if self._max_tokens is not None:
+            found = map(self._with_limit, found)
         return map(self._with_cache, found) if self._cached_tokens else found
+
+    def _with_limit(self, req: Request) -> Request:
+        """``req`` with its user's limit, at which a longer output is cut."""
+        assert self._max_tokens is not None  # else nobody asks
+        req.max_tokens = self._max_tokens
+        req.output_tokens = req.stop_at = min(req.output_tokens, req.max_tokens)
+        return req
 
     def _with_cache(self, req: Request) -> Request:
         """``req`` with the start of its prompt in the prefix cache; its last token is computed anyway."""
         cached = self._cached_tokens
         tokens = int(cached) if cached >= 1 else int(cached * req.input_tokens)
-        req.cached_tokens = req.computed = min(tokens, req.input_tokens - 1)
+        req.cached_tokens = req.given_tokens = req.computed = min(tokens, req.input_tokens - 1)
         return req
 
     def _blocks(self) -> Iterator[tuple[int, int]]:

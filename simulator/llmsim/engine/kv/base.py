@@ -44,7 +44,8 @@ class KVCache(ABC):
     Attributes:
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
-        num_sequences: Requests that hold something.
+        num_sequences: Requests that hold something, those that are parked left out.
+        parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
     """
@@ -60,6 +61,7 @@ class KVCache(ABC):
         self.free_blocks = self.num_blocks
         self.max_model_len = max_model_len
         self.num_sequences = 0
+        self.parked: dict[Request, None] = {}
         self.surely_fits = 0
 
     @abstractmethod
@@ -70,9 +72,44 @@ class KVCache(ABC):
     def reserve(self, req: Request, tokens: int) -> bool:
         """Give ``req`` room for its first ``tokens`` tokens. Changes the pool, or returns False."""
 
+    def find(self, req: Request) -> int:
+        """Tokens of ``req``, which waits, that need not be computed: it has them, or the pool still does.
+
+        Less than ``prefill_target``: at least one token is always computed. Pure query.
+        """
+        return req.computed
+
+    def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
+        """Give ``req``, which waits, room for its first ``tokens`` tokens. Changes the pool, or returns False.
+
+        Args:
+            found: What :meth:`find` has just said; ``req.computed`` becomes that. 0 reuses nothing.
+        """
+        return self.reserve(req, tokens)
+
     @abstractmethod
     def release(self, req: Request) -> None:
         """Take back all that ``req`` holds. Changes the pool."""
+
+    def park(self, req: Request) -> None:
+        """``req`` runs no longer, and keeps its KV without taking a seat."""
+        self.num_sequences -= 1
+        self.parked[req] = None
+
+    def unpark(self, req: Request) -> None:
+        """``req``, if it is parked, takes a seat again."""
+        if req in self.parked:
+            del self.parked[req]
+            self.num_sequences += 1
+
+    def let_go(self, req: Request) -> int:
+        """The KV of ``req``, if it is parked, is gone, to be computed anew; returns how many tokens it was."""
+        if req not in self.parked:
+            return 0
+        self.unpark(req)
+        self.release(req)
+        tokens, req.computed = req.computed, req.given_tokens
+        return tokens
 
     def hold(self, tokens: int) -> Request | None:
         """Room for ``tokens`` tokens that no sequence runs on, such as KV on its way in or out; None without it.

@@ -24,7 +24,7 @@ class Orca(Scheduler):
         seats = self.limits.max_num_seqs - self.kv.num_sequences
         while self.waiting and len(chunks) < seats:
             req = self.waiting[0]
-            if not batch.admit(req, self.limits.max_model_len):
+            if not batch.admit(req, self.longest(req), self.kv.find(req)):
                 break
             self.waiting.popleft()
             chunks.append((req, req.prefill_target - req.computed))

@@ -40,11 +40,12 @@ class VllmPrefillFirst(Scheduler):
         budget, seats = self.limits.max_num_batched_tokens, self.limits.max_num_seqs - self.kv.num_sequences
         while self.waiting and seats > 0:
             req = self.waiting[0]
-            count = req.prefill_target - req.computed
+            found = self.kv.find(req)
+            count = req.prefill_target - found
             if (
                 (chunks and count > budget)
                 or not self._has_room(req)
-                or not batch.admit(req, req.prefill_target)
+                or not batch.admit(req, req.prefill_target, found)
             ):
                 break
             self.waiting.popleft()

@@ -45,6 +45,10 @@ def convert_trace(
     return trace
 
 
+HASHES = ("hash_ids", "hash_tokens")
+"""Labels that a file without lists does not have."""
+
+
 def _rows(trace: Trace, *, with_lists: bool) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
     """The names of the columns written, and the rows; a CSV cannot hold lists."""
     columns: dict[str, Any] = {
@@ -53,7 +57,7 @@ def _rows(trace: Trace, *, with_lists: bool) -> tuple[list[str], Iterator[tuple[
         "output_tokens": trace.output_tokens.tolist(),
         "class": trace.class_names,
     }
-    columns |= {name: cells for name, cells in trace.labels.items() if with_lists or name != "hash_ids"}
+    columns |= {name: cells for name, cells in trace.labels.items() if with_lists or name not in HASHES}
     given = {name: cells for name, cells in columns.items() if cells is not None}
     return list(given), zip(*given.values(), strict=True)
 

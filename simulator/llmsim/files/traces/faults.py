@@ -74,11 +74,15 @@ def _time_fault(form: Format, cell: Any) -> str | None:
     return "is negative" if tick < 0 else None
 
 
+_LABELS = {"hash_ids": "a list of whole numbers", "hash_tokens": "a whole number of tokens"}
+"""What is in the cells of labels that are no names."""
+
+
 def _label_fault(column: str, cell: Any) -> str | None:
     try:
         read_label(column, cell)
     except CELL_ERRORS:
-        return "should be a list of whole numbers" if column == "hash_ids" else "should be a name"
+        return f"should be {_LABELS.get(column, 'a name')}"
     return None
 
 

@@ -47,6 +47,7 @@ class Format:
         marks: Columns that tell it from another format with the same three.
         class_name: Column of the request's class, which may be absent.
         labels: Further columns that may be absent (``labels.py``).
+        hash_tokens: Tokens that each of its ``hash_ids`` stands for, where it has them.
         no_output: Why a row without output tokens cannot be offered.
         note: What a reader should know of it.
     """
@@ -62,6 +63,7 @@ class Format:
     marks: tuple[str, ...] = ()
     class_name: str | None = None
     labels: tuple[str, ...] = ("session_id", "hash_ids")
+    hash_tokens: int = 512
     no_output: str = "no output tokens"
     note: str = ""
 
@@ -71,8 +73,7 @@ class Format:
         return (*((self.time,) if self.time else ()), self.input, self.output, *self.marks)
 
 
-_HASH_NOTE = "hash_ids (shared prefixes) are seen by routers only"
-_OWN_LABELS = ("session_id", "hash_ids", "model")
+_OWN_LABELS = ("session_id", "hash_ids", "hash_tokens", "model")
 
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -97,12 +98,12 @@ FORMATS: tuple[Format, ...] = (
     Format("vidur-lengths", "Vidur, lengths only", "csv", "num_prefill_tokens", "num_decode_tokens"),
     Format(
         "bailian", "Qwen Bailian (timestamp in s)",
-        "jsonl", "input_length", "output_length", "timestamp", marks=("chat_id",), note=_HASH_NOTE,
-        labels=("chat_id", "parent_chat_id", "hash_ids"),
+        "jsonl", "input_length", "output_length", "timestamp", marks=("chat_id",),
+        labels=("chat_id", "parent_chat_id", "hash_ids"), hash_tokens=16,
     ),
     Format(
         "mooncake", "Mooncake (FAST'25) or vLLM timed trace (timestamp in ms)",
-        "jsonl", "input_length", "output_length", "timestamp", ticks_per_s=1e3, note=_HASH_NOTE,
+        "jsonl", "input_length", "output_length", "timestamp", ticks_per_s=1e3,
     ),
     Format("lengths", "ShareGPT-style lengths", "jsonl", "input_length", "output_length"),
     Format(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llmsim.files.traces.formats import Format
 from llmsim.files.traces.read import IntArray, TimestampUnit, Trace, read_trace
 
 PERCENTILES = (0, 1, 10, 25, 50, 75, 90, 99, 100)
@@ -40,6 +41,8 @@ class TraceInfo:
         gap_cv: Coefficient of variation of the gaps between requests: 1 is Poisson, more is burstier.
         input_tokens, output_tokens: The lengths.
         length_correlation: Pearson's, of prompt and output lengths; None where one of them is constant.
+        prefix_hit_rate: Share of prompt tokens that a prefix cache would have that never forgets; None without
+            ``hash_ids``.
         classes: Requests of each class; empty where the file has none.
     """
 
@@ -56,6 +59,7 @@ class TraceInfo:
     input_tokens: LengthInfo
     output_tokens: LengthInfo
     length_correlation: float | None
+    prefix_hit_rate: float | None
     classes: dict[str, int]
 
 
@@ -78,6 +82,7 @@ def trace_info(path: Path | str, *, timestamp_unit: TimestampUnit | None = None)
         input_tokens=_lengths(trace.input_tokens),
         output_tokens=_lengths(trace.output_tokens),
         length_correlation=_correlation(trace.input_tokens, trace.output_tokens),
+        prefix_hit_rate=_prefix_hit_rate(trace),
         classes={name: names.count(name) for name in sorted(set(names))},
     )
 
@@ -90,6 +95,20 @@ def _timing(trace: Trace) -> tuple[float | None, float | None, float | None]:
     if not trace.duration_s:
         return 0.0, None, None
     return trace.duration_s, len(gaps) / trace.duration_s, float(gaps.std() / gaps.mean())
+
+
+def _prefix_hit_rate(trace: Trace) -> float | None:
+    """Prompt tokens in hash blocks that an earlier prompt had too, up to the first that none had."""
+    if "hash_ids" not in trace.labels:
+        return None
+    units = trace.labels.get("hash_tokens", [Format.hash_tokens] * len(trace))
+    seen: set[int] = set()
+    hits = 0
+    for ids, unit, tokens in zip(trace.labels["hash_ids"], units, trace.input_tokens.tolist(), strict=True):
+        known = next((place for place, block in enumerate(ids) if block not in seen), len(ids))
+        hits += min(known * unit, tokens)
+        seen.update(ids)
+    return hits / int(trace.input_tokens.sum())
 
 
 def _lengths(tokens: IntArray) -> LengthInfo:

@@ -1,4 +1,4 @@
-"""What a trace may say of a request beside its length: session, hashed prompt blocks, model."""
+"""What a trace may say of a request beside its length: session, hashed prompt blocks and their size, model."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def read_label(name: str, cell: Any) -> Any:
         if not isinstance(cell, list):
             raise TypeError("not a list")
         return tuple(map(index, cell))
+    if name == "hash_tokens":
+        if (tokens := int(cell)) < 1:
+            raise ValueError("not a size")
+        return tokens
     if isinstance(cell, list | dict):
         raise TypeError("not a name")
     return "" if cell is None else str(cell)
@@ -40,6 +44,13 @@ def read_labels(rows: Rows, form: Format, records: Sequence[Any]) -> Labels:
         name: [read_label(name, cell) for cell in rows.cells(records, name)]
         for name in label_columns(rows, form)
     }
+
+
+def with_hash_tokens(labels: Labels, form: Format) -> Labels:
+    """``labels`` with what each hash stands for, where that is not the usual :attr:`Format.hash_tokens`."""
+    if "hash_ids" not in labels or form.hash_tokens == Format.hash_tokens:
+        return labels
+    return labels | {"hash_tokens": [form.hash_tokens] * len(labels["hash_ids"])}
 
 
 def with_sessions(labels: Labels) -> Labels:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from llmsim.errors import Problem, TraceError
 from llmsim.files.traces.faults import CELL_ERRORS, recognised, row_fault
 from llmsim.files.traces.formats import Format, Ticks
-from llmsim.files.traces.labels import Labels, read_labels, with_sessions
+from llmsim.files.traces.labels import Labels, read_labels, with_hash_tokens, with_sessions
 from llmsim.files.traces.rows import Rows, open_text, rows_of
 from llmsim.spec.lengths import MAX_TOKENS
 
@@ -39,7 +39,7 @@ class Trace:
         input_tokens, output_tokens: At least 1 each. shape (num_requests,)
         class_names: The class of each request; None where the file has none.
         skipped: Rows that cannot be offered, counted by reason.
-        labels: ``session_id``, ``hash_ids`` and ``model`` of each request, where the file has them.
+        labels: ``session_id``, ``hash_ids``, ``hash_tokens`` and ``model`` of each request, where the file has them.
     """
 
     source: str
@@ -213,7 +213,7 @@ def _offered(columns: _Columns, form: Format, ticks_per_s: float, source: str, l
         kept = kept[:limit]
         empty, silent = empty[: kept[-1] + 1], silent[: kept[-1] + 1]
     counts = {"no input tokens": int(empty.sum()), form.no_output: int((silent & ~empty).sum())}
-    ticks = columns.ticks
+    ticks, labels = columns.ticks, with_hash_tokens(with_sessions(columns.labels), form)
     return Trace(
         source,
         form,
@@ -222,5 +222,5 @@ def _offered(columns: _Columns, form: Format, ticks_per_s: float, source: str, l
         columns.outputs[kept],
         None if columns.class_names is None else [columns.class_names[row] for row in kept],
         {reason: count for reason, count in counts.items() if count},
-        {name: [values[row] for row in kept] for name, values in with_sessions(columns.labels).items()},
+        {name: [values[row] for row in kept] for name, values in labels.items()},
     )

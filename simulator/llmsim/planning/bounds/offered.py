@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -91,9 +91,8 @@ def draw_offered(scenario: Scenario, base_dir: Path | None = None) -> Offered | 
     for req in _all(stream):
         if len(rows) == MOST_REQUESTS:
             return None
-        rows.append(
-            (req.arrival_s, req.input_tokens, req.input_tokens - req.cached_tokens, req.output_tokens)
-        )
+        arrival_s = req.arrival_s if stream.most_in_flight is None else nan
+        rows.append((arrival_s, req.input_tokens, req.input_tokens - req.cached_tokens, req.output_tokens))
         names.append(req.class_name)
     return _columns(rows, names, scenario.slo) if rows else None
 
@@ -103,7 +102,7 @@ def _all(stream: RequestStream) -> Iterator[Request]:
         yield from stream.requests()
         return
     while (req := stream.draw(0.0)) is not None:
-        req.arrival_s = float("nan")
+        req.arrival_s = nan
         yield req
 
 

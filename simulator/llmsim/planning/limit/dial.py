@@ -15,11 +15,9 @@ from llmsim.planning.axes import Axis
 from llmsim.spec.arrivals import (
     BurstArrivals,
     ClosedArrivals,
-    ConstantArrivals,
-    DiurnalArrivals,
-    GammaArrivals,
-    PoissonArrivals,
+    MmppArrivals,
     ProfileArrivals,
+    TraceArrivals,
 )
 from llmsim.spec.workload import Workload
 
@@ -75,12 +73,8 @@ def dial_of(loaded: LoadedScenario) -> Dial:
     """
     workload = loaded.scenario.workload
     match workload.arrival:
-        case PoissonArrivals() | GammaArrivals() | ConstantArrivals() | DiurnalArrivals():
-            return _of_arrival(workload, "request_rate", "req/s")
         case ProfileArrivals(request_rate=None):
             return _of_arrival(workload, "rate_scale", "× the profile's rate", given=1.0)
-        case ProfileArrivals():
-            return _of_arrival(workload, "request_rate", "req/s")
         case ClosedArrivals():
             return _of_arrival(workload, "max_concurrency", "in flight", is_whole=True)
         case BurstArrivals(size=int()):
@@ -90,8 +84,11 @@ def dial_of(loaded: LoadedScenario) -> Dial:
                 "one burst has no rate to turn up",
                 hint="name what to turn up: --over workload.num_requests=100:5000:100",
             )
-        case _:
+        case TraceArrivals():
             return Dial(TIME_SCALE, 1 / workload.time_scale, "× the trace's rate")
+        case arrival:
+            own_rate = arrival.own_rate if isinstance(arrival, MmppArrivals) else None
+            return _of_arrival(workload, "request_rate", "req/s", given=own_rate)
 
 
 def _of_arrival(
@@ -120,9 +117,10 @@ def dial_over(axis: Axis, loaded: LoadedScenario) -> Dial:
         for found, value in zip(number, axis.values, strict=True)
         if found is not None
     }
+    if any(isinstance(value, str) for value in axis.values):
+        return Dial(axis.key, None, values=values)  # in the user's unit, not in the scenario's
     given = _number(value_at(place_of(axis.key), loaded.scenario.model_dump(mode="json")))
-    unit = _unit(axis.key)
-    return Dial(axis.key, 1 / given if falls and given else given, unit, values=values)
+    return Dial(axis.key, 1 / given if falls and given else given, _unit(axis.key), values=values)
 
 
 def _unit(key: str) -> str:

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from llmsim.measure.describe import PERCENTILES
-from llmsim.measure.quantiles import LEVELS
 from llmsim.measure.saturation import TOO_SHORT
 from llmsim.measure.shares import share_interval
-from llmsim.measure.slo import REQUEST_METRICS, costs_too_much, has_targets, targets_missed
+from llmsim.measure.slo import costs_too_much, has_targets, targets_missed
 from llmsim.planning.limit.search import Look
+from llmsim.planning.limit.tails import Summary, Tail, tails_of
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.points import Setting
-from llmsim.spec.targets import Slo, Targets
+from llmsim.spec.targets import Slo
 
 UNDECIDED = 0.9
 """Strain of a load that passes while its queue may go on growing."""
 OVER = 10.0
 """Strain of a load that cannot be compared with its targets: overloaded, or nothing completed."""
-
-Summary = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Tail:
-    """How one target fared.
-
-    Attributes:
-        metric: As in a summary: ``ttft_ms``.
-        class_name: The request class it holds for; empty for all.
-        limit_ms: The target.
-        level: The share of requests that should be within it.
-        tail_ms: The quantile of that level among completed requests, the worst of the replications; None without.
-        share: Requests offered within the limit, over all replications; None for a class.
-    """
-
-    metric: str
-    class_name: str
-    limit_ms: float
-    level: float
-    tail_ms: float | None
-    share: float | None
 
 
 @dataclass(frozen=True)
@@ -135,7 +111,7 @@ def judge(load: float, value: Any, setting: Setting, outcomes: Sequence[Outcome]
     missed = [f"cannot be run: {reason}" for reason in dict.fromkeys(broken)]
     missed += [f"overloaded in {overloaded} of {len(summaries)} runs"] * bool(overloaded)
     missed += targets_missed(pooled, latency) if summaries else []
-    tails = tuple(_tails(outcomes, slo))
+    tails = tuple(tails_of(outcomes, slo, pooled["slo_attainment_by_metric"]))
     attainment = pooled["slo_attainment"] if summaries else None
     return Probe(
         load,
@@ -187,43 +163,6 @@ def _weighted(shares: Sequence[tuple[float | None, int]]) -> float | None:
     counted = [(share, weight) for share, weight in shares if share is not None and weight]
     total = sum(weight for _, weight in counted)
     return sum(share * weight for share, weight in counted) / total if total else None
-
-
-def _tails(outcomes: Sequence[Outcome], slo: Slo) -> Iterator[Tail]:
-    """Each target of all requests, and of each class that has its own."""
-    summaries = _summaries(outcomes)
-    shares = _pooled(summaries)["slo_attainment_by_metric"]
-    for metric in Targets.model_fields:
-        limit = getattr(slo, metric)
-        if limit is not None:
-            share = shares.get(metric)
-            yield Tail(metric, "", limit, slo.percentile, _worst(outcomes, metric, slo.percentile), share)
-    for name, own in slo.classes.items():
-        for metric in REQUEST_METRICS:
-            limit = getattr(own, metric)
-            if limit is not None:
-                members = [summary["classes"][name] for summary in summaries if name in summary["classes"]]
-                found = [_percentile(member, metric, slo.percentile) for member in members]
-                tail_ms = max((value for value in found if value is not None), default=None)
-                yield Tail(metric, name, limit, slo.percentile, tail_ms, None)
-
-
-def _worst(outcomes: Sequence[Outcome], metric: str, level: float) -> float | None:
-    """The quantile ``level`` of the replication where it is greatest."""
-    found: list[float | None] = []
-    for outcome in outcomes:
-        quantiles = (outcome.curves or {}).get(metric)
-        if quantiles:
-            found.append(float(np.interp(level, LEVELS, quantiles)))
-        elif outcome.summary and metric not in REQUEST_METRICS:
-            found.append(_percentile(outcome.summary, metric, level))
-    return max((value for value in found if value is not None), default=None)
-
-
-def _percentile(summary: Summary, metric: str, level: float) -> float | None:
-    """The quantile ``level``, straight between the percentiles of a summary; the last of them beyond."""
-    known = [summary[f"p{percentile}_{metric}"] for percentile in PERCENTILES]
-    return None if None in known else float(np.interp(100 * level, PERCENTILES, known))
 
 
 def _strain(summaries: Sequence[Summary], attainment: float | None, tails: Sequence[Tail], slo: Slo) -> float:

@@ -14,7 +14,7 @@ from math import ceil
 
 from llmsim.files.changes import Change
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.spec.arrivals import BurstArrivals, ClosedArrivals, DiurnalArrivals, ProfileArrivals
+from llmsim.spec.arrivals import CHANGING, BurstArrivals, ClosedArrivals, TraceArrivals
 from llmsim.spec.targets import Slo
 from llmsim.spec.workload import Workload
 from llmsim.workload.stream import open_stream
@@ -22,7 +22,7 @@ from llmsim.workload.stream import open_stream
 LEAST_REQUESTS = 100
 ROUNDS = 10
 """Requests for each user of a closed loop: the first ones all come at once."""
-MOST_REQUESTS = 20_000
+MOST_REQUESTS = 10_000
 """A run is lengthened to so many at most; one that the user made longer stays so."""
 LONE_REQUESTS = 100
 
@@ -84,7 +84,7 @@ class RunLength:
         if isinstance(arrival, ClosedArrivals):
             return max(given, min(ROUNDS * arrival.max_concurrency, MOST_REQUESTS))
         own_rate = self._rate(self.given)
-        if isinstance(arrival, DiurnalArrivals | ProfileArrivals) and rate and own_rate:
+        if isinstance(arrival, CHANGING) and not isinstance(arrival, TraceArrivals) and rate and own_rate:
             return max(LEAST_REQUESTS, round(given * rate / own_rate))  # the same hours at any rate
         needed = max(LEAST_REQUESTS, ceil(self.window_s * (rate or 0.0)))
         return max(given, min(needed, MOST_REQUESTS))

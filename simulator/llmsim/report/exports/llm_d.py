@@ -106,7 +106,7 @@ def _load(run: FinishedRun) -> dict[str, Any]:
         "tool": "llmsim",
         "tool_version": run.summary["version"],
         "source": "random" if drawn else "sampled",
-        "input_seq_len": _lengths(workload.input_tokens, table.input_tokens),
+        "input_seq_len": _lengths(workload.prompt_tokens, table.input_tokens),
         "output_seq_len": _lengths(workload.output_tokens, table.output_tokens),
     }
     if not isinf(load.request_rate):

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmsim import plugins
 from llmsim.engine.request import Request
 from llmsim.sim.clock import ARRIVAL
 from llmsim.sim.replica import Replica
@@ -116,6 +117,14 @@ class CentralQueue(Router):
                 ("admission", "max_queued_requests_per_replica"),
                 "central_queue has one queue for all replicas; write max_queued_requests",
             )
+        for index, pool in enumerate(scenario.fleet):
+            kind = scenario.engine_of(pool).scheduler.kind
+            if plugins.SCHEDULERS.get(kind).has_own_order:
+                yield (
+                    ("router",),
+                    f"central_queue serves in order of arrival, and scheduler '{kind}' of pool {index} has an "
+                    "order of its own; take another router or scheduler",
+                )
         models = Counter(scenario.model_of(pool).ref for pool in scenario.fleet)
         for index, pool in enumerate(scenario.fleet):
             if pool.autoscale is not None and models[scenario.model_of(pool).ref] > 1:
