@@ -22,7 +22,8 @@ from llmsim.planning.precision import read_precision
 from llmsim.planning.workers import open_workers
 from llmsim.report.limit import limit_text
 from llmsim.report.limit_files import SCENARIO, limit_files, limit_json
-from llmsim.report.whole_files import as_json, prepare, write_all
+from llmsim.report.limit_page import limit_html
+from llmsim.report.whole_files import as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan
 
 FINE, BELOW = 0, 1
@@ -70,7 +71,7 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
                 replications=asked.replications or section.replications,
                 progress=bar,
             )
-        files = limit_files(limit)
+        files = limit_files(limit) | {"report.html": text(limit_html(limit))}
         write_all({directory / name: fill for name, fill in files.items()})
         if SCENARIO not in files:  # nor one of an earlier question
             (directory / SCENARIO).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A limit as JSON, and the files its directory holds."""
+"""The answer to "how much load does this fleet take" as JSON and as files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.limit.answer import Limit
 from llmsim.planning.limit.probe import Probe
 from llmsim.report.limit import notes
-from llmsim.report.limit_page import limit_html
 from llmsim.report.whole_files import Fill, as_json, text
 
 SCENARIO = "limit.yaml"
 """The scenario at the limit, ready to run."""
 FIELDS = ("request_throughput", "output_throughput", "usd_per_million_output_tokens")
-"""Figures of a load: means over its replications."""
+"""Means over the replications."""
 
 
 def limit_json(limit: Limit) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def _entry(probe: Probe) -> dict[str, Any]:
 
 def limit_files(limit: Limit) -> dict[str, Fill]:
     """What the directory holds: the answer, and the scenario at the limit, ready to run."""
-    files = {"limit.json": text(as_json(limit_json(limit))), "report.html": text(limit_html(limit))}
+    files = {"limit.json": text(as_json(limit_json(limit)))}
     if limit.at is not None and limit.at.setting.loaded is not None:
         files[SCENARIO] = text(resolved_yaml(limit.at.setting.loaded.scenario))
     return files
