@@ -83,11 +83,10 @@ def _described(cls: Any) -> tuple[str, str]:
 
 def _arrival(cls: Any) -> dict[str, str]:
     """A kind of arrivals: its keys, and what its docstring says of it."""
-    kind, *keys = cls.model_fields
     meaning, source = _described(cls)
     return {
-        "name": get_args(cls.model_fields[kind].annotation)[0],
-        "keys": ", ".join(keys),
+        "name": get_args(cls.model_fields["kind"].annotation)[0],
+        "keys": ", ".join(key for key in cls.model_fields if key != "kind"),
         "meaning": meaning,
         "source": source,
     }
