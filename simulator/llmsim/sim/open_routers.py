@@ -65,7 +65,8 @@ def _problems(loaded: LoadedScenario, stream: Stream, routers: dict[str, Router]
     needs = next(iter(routers.values())).needs
     if needs and needs not in stream.labels:
         yield Problem("router", LACKING[needs].format(kind=scenario.router.kind))
-    where = "workload.models" if scenario.workload.models else "workload.trace"
+    workload = scenario.workload
+    where = "workload.models" if workload.models else f"workload.{'clients' if workload.clients else 'trace'}"
     for name in sorted(stream.models - routers.keys()):
         if name:
             message = f"requests ask for the model '{name}', which no pool serves"

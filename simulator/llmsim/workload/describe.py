@@ -9,6 +9,7 @@ from llmsim.spec.arrivals import (
     ProfileArrivals,
     TraceArrivals,
 )
+from llmsim.spec.clients import Client, ClientFile
 from llmsim.spec.lengths import (
     ChoiceTokens,
     LogNormalTokens,
@@ -18,6 +19,9 @@ from llmsim.spec.lengths import (
     UniformTokens,
 )
 from llmsim.spec.workload import Workload
+
+WHOSE = {"clients": "the clients'"}
+"""Kinds of arrivals in words, where their names are none."""
 
 
 def describe(workload: Workload, mean_rate: float | None) -> str:
@@ -42,7 +46,7 @@ def _arrivals(workload: Workload, mean_rate: float | None) -> str:
         case TraceArrivals() | ProfileArrivals() as arrival:
             return f"arrivals of {arrival.kind} {workload.trace or workload.profile}{rate}"
         case arrival:
-            return f"{arrival.kind} arrivals{rate}"
+            return f"{WHOSE.get(arrival.kind, arrival.kind)} arrivals{rate}"
 
 
 def _sessions(workload: Workload) -> str:
@@ -62,7 +66,17 @@ def _prefix(workload: Workload) -> str:
     return f"{which} of {shared.tokens:,} tokens, then "
 
 
+def _clients(clients: list[Client] | ClientFile) -> str:
+    if isinstance(clients, ClientFile):
+        return f"those of {clients.file}{f', {clients.category}' if clients.category else ''}"
+    total = sum(client.share or 0.0 for client in clients)
+    said = [client.name + (f" {client.share / total:.0%}" if client.share else "") for client in clients]
+    return f"{len(clients)} of them: {', '.join(said[:6])}{' …' if len(said) > 6 else ''}"
+
+
 def _lengths(workload: Workload) -> str:
+    if workload.clients is not None:
+        return _clients(workload.clients)
     if workload.input_tokens is not None and workload.output_tokens is not None:
         return f"{_tokens(workload.input_tokens)} tokens in, {_tokens(workload.output_tokens)} out"
     if workload.has_row_lengths:

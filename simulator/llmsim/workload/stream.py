@@ -11,6 +11,7 @@ from llmsim.files.traces import Trace
 from llmsim.rng import Streams, streams
 from llmsim.spec.arrivals import ClosedArrivals
 from llmsim.spec.workload import Workload
+from llmsim.workload.clients import open_clients
 from llmsim.workload.describe import describe
 from llmsim.workload.followed import FollowedStream
 from llmsim.workload.labels import label_source
@@ -38,6 +39,8 @@ def open_stream(workload: Workload, seed: int, base_dir: Path | None = None) -> 
             is to be drawn.
     """
     base_dir = base_dir or Path()
+    if workload.clients is not None:
+        return open_clients(workload, seed, base_dir)
     draws = streams(seed)
     trace, profile = open_trace(workload, base_dir), open_profile(workload, base_dir)
     source = arrival_source(workload, draws, trace, profile)

@@ -16,7 +16,7 @@ from llmsim.spec.arrivals import (
     BurstArrivals,
     ClosedArrivals,
     MmppArrivals,
-    ProfileArrivals,
+    ScaledArrivals,
     TraceArrivals,
 )
 from llmsim.spec.workload import Workload
@@ -73,8 +73,8 @@ def dial_of(loaded: LoadedScenario) -> Dial:
     """
     workload = loaded.scenario.workload
     match workload.arrival:
-        case ProfileArrivals(request_rate=None):
-            return _of_arrival(workload, "rate_scale", "× the profile's rate", given=1.0)
+        case ScaledArrivals(request_rate=None):
+            return _of_arrival(workload, "rate_scale", "× its own rate", given=1.0)
         case ClosedArrivals():
             unit = "users" if workload.sessions else "in flight"
             return _of_arrival(workload, "max_concurrency", unit, is_whole=True)
@@ -126,7 +126,11 @@ def dial_over(axis: Axis, loaded: LoadedScenario) -> Dial:
 
 
 def _unit(key: str) -> str:
-    units = {"request_rate": "req/s", "max_concurrency": "in flight", "rate_scale": "× the profile's rate"}
+    units = {
+        "request_rate": "req/s",
+        "max_concurrency": "in flight",
+        "rate_scale": "× its own rate",
+    }
     return units.get(key.rpartition(".")[2], "")
 
 
