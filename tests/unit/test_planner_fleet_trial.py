@@ -11,9 +11,10 @@ from llmsim.spec.targets import Slo
 SLO = Slo(ttft_ms=100, percentile=0.9)
 
 
-def outcome(share: float, saturation: str = "stable") -> Outcome:
+def outcome(share: float, saturation: str = "stable", offered: int = 1_000_000) -> Outcome:
     """A run in which that share of the requests met the targets."""
     summary = {
+        "offered": offered,
         "slo_attainment": share,
         "slo_attainment_by_metric": {"ttft_ms": share},
         "saturation": saturation,
@@ -88,3 +89,33 @@ def test_clear_failures():
 def test_what_was_paid_by_the_hour():
     """$2 for an hour."""
     assert 2.0 == trial(0.95).spent_usd_per_hour
+
+
+def few(count: int, offered: int, share: float = 0.99) -> Trial:
+    """A trial whose first seeds offered so many requests each, all within the targets."""
+    rules = Rules(Slo(ttft_ms=100, percentile=share))
+    return Trial(0, 1, rules, {seed: outcome(1.0, offered=offered) for seed in rules.seeds(count)})
+
+
+def test_seeds_that_agree_on_few_requests_prove_little():
+    """With none of n late, Wilson's lower end is n/(n + 1.96²): 99% takes 381 requests."""
+    found = few(3, 100)
+
+    assert found.interval == pytest.approx((300 / (300 + 1.959964**2), 1.0))
+    assert "open" == found.state
+    assert "met" == few(6, 100).state
+    assert "open" == few(3, 126).state
+    assert "met" == few(3, 127).state
+
+
+def test_what_no_number_of_seeds_could_show_is_judged_by_seeds():
+    """30 seeds of 12 requests are 360; and nothing finite shows that all requests are in time."""
+    assert "met" == few(3, 12).state
+    assert "met" == few(3, 1000, share=1.0).state
+
+
+def test_nothing_is_decided_between_rounds():
+    """Looking after each seed would stop at a lucky one, and make the answer depend on how many run at a time."""
+    assert ["open", "open"] == [few(count, 100).state for count in (4, 5)]
+    assert [5] == few(5, 100).missing()
+    assert "met" == few(6, 100).state

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from llmsim.measure.slo import targets_missed
 from llmsim.measure.student import mean_interval
 from llmsim.planning.outcome import Outcome
+from llmsim.planning.shares import can_show, share_interval
 from llmsim.spec.targets import Slo
 
 MOST_REPLICATIONS = 30
@@ -27,7 +28,9 @@ class Rules:
 
     Each of ``replications`` seeds has to meet the targets without being overloaded, and the lower end of
     the interval of the mean attainment has to reach the share that the targets want. While that is not so,
-    and while the interval is wider than ``precision``, there are more seeds, up to ``MOST_REPLICATIONS``.
+    and while the interval is wider than ``precision``, there are more seeds, up to ``MOST_REPLICATIONS``. The
+    interval is that over seeds and over requests, whichever is wider; over seeds alone where the requests of so
+    many seeds could not show the share even if none were late.
 
     Attributes:
         seed: The first; the others follow it, the same for every fleet (common random numbers).
@@ -62,10 +65,18 @@ class Trial:
         """Seeds to run next; none when it is decided. The first one alone: most fleets fail it. Pure query."""
         if self.state != "open":
             return []
-        done = len(self.outcomes)
-        wanted = 1 if not done else max(self.rules.replications, min(2 * done, MOST_REPLICATIONS))
-        wanted = self.rules.replications if 0 < done < self.rules.replications else wanted
+        done, wanted = len(self.outcomes), self._round
+        if done in (0, wanted):
+            wanted = min(2 * done, MOST_REPLICATIONS) if done else 1
         return [seed for seed in self.rules.seeds(wanted) if seed not in self.outcomes]
+
+    @property
+    def _round(self) -> int:
+        """The number of seeds at which it is judged next: to look after each would stop at a lucky one. Pure query."""
+        count = self.rules.replications
+        while count < len(self.outcomes):
+            count = min(2 * count, MOST_REPLICATIONS)
+        return count
 
     @property
     def state(self) -> State:
@@ -74,9 +85,12 @@ class Trial:
         if any(not is_met(outcome, rules.slo) for outcome in self.outcomes.values()):
             return "failed"
         done = len(self.outcomes)
-        if not done or (done < rules.replications and not rules.is_replay):
+        if not done or (done < self._round and not rules.is_replay):
             return "open"
         low, high = self.interval or (1.0, 1.0)
+        if not self.has_enough_requests and not rules.is_replay:
+            seeds_only = mean_interval(self.scores)
+            low = seeds_only.low if seeds_only else 1.0
         wide = rules.precision is not None and high - low > 2 * rules.precision * self.attainment
         if low < rules.slo.percentile:
             return "too close to call" if done >= MOST_REPLICATIONS else "open"
@@ -107,12 +121,26 @@ class Trial:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of the mean attainment, by Student's t over seeds; none from one seed that could have been another."""
+        """Of the mean attainment, over seeds and over requests, whichever is wider.
+
+        None from one seed that could have been another.
+        """
         scores = self.scores
         if self.rules.is_replay and scores:
             return scores[0], scores[0]
-        interval = mean_interval(scores)
-        return None if interval is None else (interval.low, min(1.0, interval.high))
+        return share_interval(scores, self.requests) if len(scores) > 1 else None
+
+    @property
+    def requests(self) -> int:
+        """Offered under all seeds together. Pure query."""
+        return sum(outcome.summary["offered"] for outcome in self.outcomes.values() if outcome.summary)
+
+    @property
+    def has_enough_requests(self) -> bool:
+        """Whether the most seeds, with as many requests each, may show that enough meet the targets. Pure query."""
+        ran = len(self.scores)
+        most = self.requests * max(ran, MOST_REPLICATIONS) // ran if ran else 0
+        return can_show(self.rules.slo.percentile, most)
 
     @property
     def summary(self) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 from llmsim.measure.slo import has_targets
 from llmsim.planning.fleet_answer import FleetAnswer, Priced, Pruned
 from llmsim.planning.fleet_trial import MOST_REPLICATIONS
+from llmsim.planning.shares import can_show
 from llmsim.report.format import dollars, percent
 from llmsim.report.verdict import Check, verdict
 
@@ -103,7 +104,7 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
     yield from answer.space.notes
     rules = answer.rules
     if rules.is_replay:
-        yield "nothing is drawn at random: one run of each fleet is exact, for this trace"
+        yield "nothing is drawn at random: one run of each fleet is exact, for these requests"
     elif rules.replications == 1:
         yield "one seed each: no interval; --replications 3 gives one"
     else:
@@ -111,6 +112,24 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
             f"a fleet passes when each of {rules.replications} seeds (up to {MOST_REPLICATIONS} if it is close) "
             "meets the targets and the interval of its mean attainment does not reach below them"
         )
+    winner = answer.winner
+    if winner is not None and not rules.is_replay and rules.slo.percentile < 1:
+        requests = winner.trial.requests
+        if not can_show(rules.slo.percentile, requests):
+            yield (
+                f"{requests:,} requests are too few to be sure that {percent(rules.slo.percentile)} of them meet the "
+                "targets, even where none misses: a longer workload or more --replications tell more"
+            )
+    broken = [
+        (one, outcome.problem)
+        for one in answer.trials
+        for outcome in one.trial.outcomes.values()
+        if outcome.problem
+    ]
+    if broken:
+        first, problem = broken[0]
+        runs = f"{len(broken)} run{'s' * (len(broken) > 1)}"
+        yield f"{runs} failed, and the fleets count as failed; the first, {settings_of(answer, first)}, with: {problem}"
     close = [one for one in answer.trials if one.trial.state == "too close to call"]
     if close:
         yield f"{len(close)} fleets are too close to call, and count as failed: the cheapest at {cost_of(close[0])}"
@@ -167,7 +186,7 @@ def interval_of(priced: Priced) -> str:
     interval = priced.trial.interval
     if interval is not None and priced.trial.rules.is_replay:
         return "exact"
-    return "–" if interval is None else f"{100 * interval[0]:.2f}–{100 * interval[1]:.2f}%"
+    return "–" if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
 
 
 def tightest_check(answer: FleetAnswer, priced: Priced) -> Check | None:
