@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
+from llmsim.cli.run import nothing_left_on_error
+from llmsim.cli.search_log import SearchLog
 from llmsim.cli.sweep import Where
 from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
@@ -35,12 +37,12 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
     """Sizes a fleet and says what came of it; returns the exit code: with ``check`` 1 when there is none."""
     asked = Asked.of(base, question)
     loaded, rules = asked.loaded, asked.rules()
-    directory = _directory(loaded, where, FILE)
-    with open_workers(where.on, where.workers, where.plugins) as run:
-        width = width_of(where.on, where.workers)
-        answer = size_fleet(asked.space, rules, run, width=width, tell=_Telling(quiet=where.quiet))
-    files = fleet_files(answer, loaded) | {"report.html": text(plan_html(answer, loaded))}
-    write_all({directory / name: fill for name, fill in files.items()})
+    with _directory(loaded, where, FILE) as directory:
+        with open_workers(where.on, where.workers, where.plugins) as run:
+            width = width_of(where.on, where.workers)
+            answer = size_fleet(asked.space, rules, run, width=width, tell=SearchLog(quiet=where.quiet))
+        files = fleet_files(answer, loaded) | {"report.html": text(plan_html(answer, loaded))}
+        write_all({directory / name: fill for name, fill in files.items()})
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:
@@ -65,25 +67,25 @@ def find_pareto(base: Base, question: Question, where: Where) -> int:
             "a front needs more than one setting",
             hint="--vary workload.arrival.max_concurrency=1,4,16,64 or a `plan:` section",
         )
-    directory = _directory(loaded, where, "pareto.json")
     planned = points(settings, loaded.scenario.simulation.seed, section.replications)
-    with open_workers(where.on, where.workers, where.plugins) as run, PointsBar(quiet=where.quiet) as bar:
-        outcomes = run_points(planned, run, progress=bar)
-    groups = [
-        outcomes[at : at + section.replications] for at in range(0, len(outcomes), section.replications)
-    ]
-    measured = [_measured(group, loaded) for group in groups]
-    failed = [group[0] for group, one in zip(groups, measured, strict=True) if one is None]
-    known = [one for one in measured if one is not None]
-    if not known:
-        raise UserError(f"every setting failed; the first with: {failed[0].problem}")
-    data = pareto_json(known, failed)
-    html = sweep_html(loaded, space.axes, outcomes)
-    files: dict[Path, Fill] = {
-        directory / "pareto.json": text(as_json(data)),
-        directory / "report.html": text(html),
-    }
-    write_all(files)
+    with _directory(loaded, where, "pareto.json") as directory:
+        with open_workers(where.on, where.workers, where.plugins) as run, PointsBar(quiet=where.quiet) as bar:
+            outcomes = run_points(planned, run, progress=bar)
+        groups = [
+            outcomes[at : at + section.replications] for at in range(0, len(outcomes), section.replications)
+        ]
+        measured = [_measured(group, loaded) for group in groups]
+        failed = [group[0] for group, one in zip(groups, measured, strict=True) if one is None]
+        known = [one for one in measured if one is not None]
+        if not known:
+            raise UserError(f"every setting failed; the first with: {failed[0].problem}")
+        data = pareto_json(known, failed)
+        html = sweep_html(loaded, space.axes, outcomes)
+        files: dict[Path, Fill] = {
+            directory / "pareto.json": text(as_json(data)),
+            directory / "report.html": text(html),
+        }
+        write_all(files)
     if where.json:
         print(as_json(data), end="")
     elif not where.quiet:
@@ -97,31 +99,12 @@ def _measured(outcomes: Sequence[Outcome], loaded: LoadedScenario) -> Measured |
     return measure(outcomes, loaded.scenario.slo)
 
 
-def _directory(loaded: LoadedScenario, where: Where, mark: str) -> Path:
-    """Where results go, ready to be written to."""
+@contextmanager
+def _directory(loaded: LoadedScenario, where: Where, mark: str) -> Iterator[Path]:
+    """Where results go, ready to be written to; gone again where none came."""
     sha256 = scenario_sha256(loaded.scenario)
     kind = mark.removesuffix(".json")
     directory = expanded(where.out or Path("results") / f"{loaded.scenario.name}-{kind}-{sha256[:8]}")
-    prepare(directory, mark, f"{kind}'s")
-    return directory
-
-
-LOG_EVERY_S = 5.0
-"""Between two lines of a search: how much is left, nobody knows."""
-
-
-class _Telling:
-    """Progress of a search on standard error: runs made now and then, and every better fleet as it is found."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._start_s = self._told_s = time.monotonic()
-
-    def __call__(self, done: int, planned: int, news: str) -> None:
-        """Show it."""
-        now_s = time.monotonic()
-        if self._quiet or not (news or now_s - self._told_s >= LOG_EVERY_S):
-            return
-        self._told_s = now_s
-        said = f"best so far: {news}" if news else f"{planned - done} under way"
-        print(f"{done:,} runs in {now_s - self._start_s:,.0f} s; {said}", file=sys.stderr, flush=True)
+    with nothing_left_on_error(directory):
+        prepare(directory, mark, f"{kind}'s")
+        yield directory

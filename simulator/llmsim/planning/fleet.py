@@ -99,6 +99,7 @@ class _Search:
         if not self.branches:
             reasons = [f"{one.kind}: {one.reason}" for one in self.pruned]
             raise UserError("no candidate can be built: " + "; ".join(dict.fromkeys(reasons)))
+        self.tell(0, 0, f"candidates: {len(self.space.candidates):,}, {len(self.branches):,} can be built")
         while tasks := self._tasks():
             points = [self._point(trial, seed) for trial, seed in tasks]
             planned = self.runs + len(tasks)
@@ -212,9 +213,8 @@ class _Search:
         news = ""
         if best < self._told:
             self._told = best
-            news = in_words(
-                self.space.candidates[trial.candidate].values_at(trial.replicas), self.costs.priced(trial)
-            )
+            values = self.space.candidates[trial.candidate].values_at(trial.replicas)
+            news = f"best so far: {in_words(values, self.costs.priced(trial))}"
         self.tell(self.runs, planned, news)
 
     def _say_what_was_left_out(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -55,6 +56,9 @@ def open_workers(on: str = "pool", workers: int | None = None, plugins: Sequence
     pool = _Pool(count, plugins)
     try:
         yield pool.run
+    except KeyboardInterrupt:
+        pool.stop()
+        raise
     finally:
         pool.close()
 
@@ -90,6 +94,7 @@ class _Pool:
         self._workers = workers
         self._plugins = tuple(plugins)
         self._processes: ProcessPoolExecutor | None = None
+        self._started: set[multiprocessing.process.BaseProcess] = set()
 
     def run(self, points: Sequence[Point]) -> Iterator[tuple[int, Outcome]]:
         """The outcomes as they come. A point that kills its process, and again when alone, has failed."""
@@ -109,7 +114,7 @@ class _Pool:
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < AHEAD * self._workers:
-                    under_way[self._open().submit(play, points[waiting[0]])] = waiting[0]
+                    under_way[self._submit(points[waiting[0]])] = waiting[0]
                     waiting.popleft()
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
@@ -118,6 +123,17 @@ class _Pool:
             self.close()
             return sorted(under_way.values())
         return []
+
+    def _submit(self, point: Point) -> Future[Outcome]:
+        """Give out ``point``; that may start a process."""
+        processes = (
+            self._open()
+        )  # its locks start Python's resource tracker, which lets interrupts through again
+        before = set(multiprocessing.active_children())
+        with _interrupts_held():
+            future = processes.submit(play, point)
+        self._started |= set(multiprocessing.active_children()) - before
+        return future
 
     def _open(self) -> ProcessPoolExecutor:
         if self._processes is None:
@@ -131,6 +147,24 @@ class _Pool:
         if self._processes is not None:
             self._processes.shutdown(wait=False, cancel_futures=True)
             self._processes = None
+
+    def stop(self) -> None:
+        """End the processes with their points half done."""
+        for process in self._started:
+            process.terminate()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes after the block. Processes started within never see it: the one that started them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(plugins: Sequence[Path]) -> None:
