@@ -12,7 +12,7 @@ from rich.text import Text
 
 from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.limit.answer import Limit
-from llmsim.planning.limit.dial import Dial
+from llmsim.planning.limit.dial import TIME_SCALE, Dial
 from llmsim.planning.limit.probe import Probe, Tail
 from llmsim.report.format import dollars, figures, milliseconds, percent
 from llmsim.report.verdict import METRICS
@@ -106,7 +106,7 @@ def verdict(limit: Limit) -> str:
     """The answer in a sentence. Pure."""
     dial, at, beyond = limit.dial, limit.at, limit.beyond
     if at is None and beyond is not None:
-        return f"zero: already {amount(dial, beyond.load)} is too much. {_why(beyond)}."
+        return f"zero: already {amount(dial, beyond.load)} is too much: {_why(beyond)}."
     assert at is not None
     own = ""
     if limit.margin is not None:
@@ -119,7 +119,7 @@ def verdict(limit: Limit) -> str:
 def amount(dial: Dial, load: float) -> str:
     """A load with its unit: ``4.16 req/s``, or the key where it has none. Pure."""
     value = dial.value(load)
-    if dial.key == "workload.time_scale":
+    if dial.key == TIME_SCALE:
         return f"{_number(load)}{dial.unit} (time_scale {value})"
     if not dial.unit:
         return f"{dial.key} = {value}"
@@ -141,12 +141,10 @@ def facts_of(limit: Limit) -> Iterator[tuple[str, str]]:
         yield from _at_limit(at)
     surely = limit.surely
     if surely is not None and at is not None:
-        low = f"passes for certain up to {_number(surely[0])}" if surely[0] else "no load passes for certain"
-        high = (
-            f"fails for certain from {_number(surely[1])}"
-            if isfinite(surely[1])
-            else "none fails for certain"
-        )
+        low = f"every load tried up to {_number(surely[0])} passes for certain"
+        high = f"every one from {_number(surely[1])} fails"
+        low = low if surely[0] else "not even the lowest load tried passes for certain"
+        high = high if isfinite(surely[1]) else "none fails for certain"
         yield "Certainty", f"at 95%, {low}, and {high}; more --replications bring the two together"
     yield "Effort", f"{len(limit.tried)} loads, {limit.runs} runs"
 
@@ -196,7 +194,7 @@ def _tail(tail: Tail) -> str:
 
 def level(tail: Tail) -> str:
     """The percentile that a target is about: ``P99``. Pure."""
-    return "most" if tail.level == 1 else f"P{100 * tail.level:g}"
+    return "max" if tail.level == 1 else f"P{100 * tail.level:g}"
 
 
 def _table(limit: Limit) -> Table:
@@ -257,4 +255,4 @@ def notes(limit: Limit) -> Iterator[str]:
 
 
 def _number(load: float) -> str:
-    return f"{load:,.10g}"
+    return f"{float(f'{load:.6g}'):,.10g}"

@@ -13,6 +13,7 @@ from rich.text import Text
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.pareto import COST_AND_ATTAINMENT, FRONTS, Front, Measured, on_front
 from llmsim.report.format import dollars, figures, percent
+from llmsim.report.headings import heading
 
 
 def pareto_json(measured: Sequence[Measured], failed: Sequence[Outcome]) -> dict[str, Any]:
@@ -55,12 +56,12 @@ def _table(rows: Sequence[Measured]) -> Table:
     keys = list(dict.fromkeys(key for one in rows for key in one.values))
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(f"  {key.rpartition('.')[2]}", overflow="fold")
-    for heading in ("$/h", "GPUs", "in SLO", "tokens/s/GPU", "tokens/s/user", "seeds"):
-        lines.add_column(heading, justify="right", no_wrap=True)
+        lines.add_column(heading(key), overflow="fold")
+    for title in ("$/h", "GPUs", "in SLO", "tokens/s\n/GPU", "tokens/s\n/user", "seeds"):
+        lines.add_column(title, justify="right", overflow="fold")
     for one in rows:
         lines.add_row(
-            *(f"  {_value(one.values.get(key))}" for key in keys),
+            *(_value(one.values.get(key)) for key in keys),
             dollars(one.usd_per_hour),
             figures(one.accelerators),
             percent(one.attainment),

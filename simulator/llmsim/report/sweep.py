@@ -14,6 +14,7 @@ from llmsim.planning.outcome import Outcome
 from llmsim.planning.replicate import Estimate
 from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report.format import MISSING, dollars, figures, percent
+from llmsim.report.headings import heading
 from llmsim.report.whole_files import Columns
 
 COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
@@ -52,10 +53,10 @@ def sweep_table(outcomes: Sequence[Outcome]) -> Table:
     shown = [field for field in COLUMNS if field in fields and not (several and field in LEFT_OUT)]
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(key.rpartition(".")[2], no_wrap=True)
-    lines.add_column("load", no_wrap=True)
+        lines.add_column(heading(key), overflow="fold")
+    lines.add_column("load", overflow="fold")
     for field in shown:
-        lines.add_column(COLUMNS[field][0], justify="right", no_wrap=True)
+        lines.add_column(COLUMNS[field][0].replace(" ", "\n"), justify="right", overflow="fold")
     if several:
         lines.caption = (
             "ms; mean over seeds ± half-width of its 95% interval; – where there is none: see the notes"
@@ -98,14 +99,19 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
 
 def notes(outcomes: Sequence[Outcome]) -> list[str]:
     """What the seeds of a setting must not hide: which are overloaded, which are too short. Pure."""
-    told: dict[str, list[str]] = {}
     swept = by_setting(outcomes)
-    for each in swept:
-        for note in each.together.notes:
-            told.setdefault(note, []).append(in_words(each.settings))
+    found = [(each.settings, note) for each in swept for note in each.together.notes]
+    return [f"Note: {note}" for note in gathered(found, len(swept))]
+
+
+def gathered(found: Iterable[tuple[Mapping[str, Any], str]], count: int) -> list[str]:
+    """Sentences about settings, equal ones once: with the settings, unless all ``count`` have it. Pure."""
+    told: dict[str, list[str]] = {}
+    for settings, sentence in found:
+        told.setdefault(sentence, []).append(in_words(settings))
     return [
-        f"Note: {note}" + ("" if len(where) == len(swept) else f" [{'; '.join(where)}]")
-        for note, where in told.items()
+        sentence + ("" if len(where) == count else f" [{'; '.join(where)}]")
+        for sentence, where in told.items()
     ]
 
 
