@@ -24,6 +24,7 @@ from llmsim.cli.options import (
     Vary,
     Workers,
     load_plugins,
+    refuse_options_of_others,
 )
 from llmsim.spec.bench import BenchFlags
 
@@ -210,14 +211,15 @@ def plan(
     plugin: Plugins = None,
 ) -> None:
     """The cheapest fleet that meets the targets, of all that --vary allows; or the highest load a fleet takes."""
-    given = {"--vary": vary, "--max-replicas": max_replicas, "--precision": precision}
-    wrong = {name for name, value in given.items() if value is not None} if find == "limit" else set()
-    if find != "limit":
-        wrong = {
-            name for name, value in (("--over", over), ("--resolution", resolution)) if value is not None
-        }
-    if wrong:
-        raise typer.BadParameter(f"{' and '.join(sorted(wrong))}: not for --find {find}")
+    given = {
+        "--vary": vary,
+        "--over": over,
+        "--resolution": resolution,
+        "--max-replicas": max_replicas,
+        "--precision": precision,
+        "--check": check or None,
+    }
+    refuse_options_of_others(find, [name for name, value in given.items() if value is not None])
     from llmsim.cli.plan import find_fleet, find_pareto
     from llmsim.cli.sweep import Where
     from llmsim.planning.points import Base

@@ -126,6 +126,8 @@ def dial_over(axis: Axis, loaded: LoadedScenario) -> Dial:
 
 
 def _unit(key: str) -> str:
+    if key == TIME_SCALE:
+        return "× the rate of time_scale 1"
     units = {"request_rate": "req/s", "max_concurrency": "in flight", "rate_scale": "× the profile's rate"}
     return units.get(key.rpartition(".")[2], "")
 
