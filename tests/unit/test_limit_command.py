@@ -52,7 +52,7 @@ def plan(monkeypatch, scenario, *arguments) -> int:
 
 def test_the_answer_is_told_written_and_ready_to_run(scenario, monkeypatch, capsys):
     assert plan(monkeypatch, scenario, "--over", f"{RATE}=4:40:4", "--check") == 0
-    told = capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
     answer = json.loads(Path("out/limit.json").read_text())
     at, beyond = answer["at"], answer["beyond"]
     assert f"{answer['limit']} req/s within all targets" in told

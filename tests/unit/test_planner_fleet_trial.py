@@ -107,3 +107,27 @@ def test_clear_failures():
 def test_what_was_paid_by_the_hour():
     """$2 for an hour."""
     assert 2.0 == trial(0.95).spent_usd_per_hour
+
+
+def few(count: int, offered: int, share: float = 0.99) -> Trial:
+    """A trial whose first seeds offered so many requests each, all within the targets."""
+    rules = Rules(Slo(ttft_ms=100, percentile=share))
+    return Trial(0, 1, rules, {seed: outcome(1.0, offered=offered) for seed in rules.seeds(count)})
+
+
+def test_seeds_that_agree_on_few_requests_prove_little():
+    """With none of n late, Wilson's lower end is n/(n + 1.96²): 99% takes 381 requests."""
+    found = few(3, 100)
+
+    assert found.interval == pytest.approx((300 / (300 + 1.959964**2), 1.0))
+    assert "open" == found.state
+    assert "met" == few(6, 100).state
+    assert "open" == few(3, 126).state
+    assert "met" == few(3, 127).state
+
+
+def test_nothing_is_decided_between_rounds():
+    """Looking after each seed would stop at a lucky one, and make the answer depend on how many run at a time."""
+    assert ["open", "open"] == [few(count, 100).state for count in (4, 5)]
+    assert [5] == few(5, 100).missing()
+    assert "met" == few(6, 100).state

@@ -63,8 +63,9 @@ def in_words(error: UserError) -> str:
 
 
 def _in_files(error: UserError) -> str:
-    places = [re.fullmatch(r"(.+?)(:\d+)*", problem.where) for problem in error.problems]
-    files = {place[1] for place in places if place and not place[1].startswith("--")}
+    places = [re.fullmatch(r"(.+?)((:\d+)*)(: .*)?", problem.where) for problem in error.problems]
+    found = {place[1]: place[2] for place in places if place and not place[1].startswith("--")}
+    files = [name for name, line in found.items() if line or os.path.exists(name)]
     return f" in {_count(len(files), 'file')}" if files else ""
 
 

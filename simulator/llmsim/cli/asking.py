@@ -24,6 +24,7 @@ from llmsim.cli.options import (
     Vary,
     Workers,
     load_plugins,
+    refuse_options_of_others,
 )
 from llmsim.spec.bench import BenchFlags
 
@@ -225,8 +226,7 @@ def plan(
         "--precision": precision,
         "--check": check or None,
     }
-    if wrong := [name for name in NOT_FOR[find] if given[name] is not None]:
-        raise typer.BadParameter(f"{' and '.join(wrong)}: not for --find {find}")
+    refuse_options_of_others(find, [name for name, value in given.items() if value is not None])
     from llmsim.cli.plan import find_fleet, find_pareto
     from llmsim.cli.sweep import Where
     from llmsim.planning.points import Base

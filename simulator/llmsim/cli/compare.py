@@ -11,8 +11,9 @@ from pathlib import Path
 
 from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
+from llmsim.cli.run import nothing_left_on_error
 from llmsim.cli.sweep import Where
-from llmsim.errors import OutputError, UserError
+from llmsim.errors import OutputError, Problem, ScenarioError, UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.measure.slo import has_targets, targets_missed
@@ -22,6 +23,7 @@ from llmsim.planning.contenders import Contender, contenders
 from llmsim.planning.points import Base
 from llmsim.planning.precision import read_precision, rule_of
 from llmsim.planning.workers import open_workers
+from llmsim.report.assumptions import first_moment
 from llmsim.report.compare import compare_text
 from llmsim.report.compare_files import compare_files, compare_json
 from llmsim.report.sweep import failures
@@ -51,15 +53,17 @@ def run_compare(
     compared = contenders(bases, read_axes((), vary))
     if check:
         _refuse_without_targets(compared)
+    _refuse_unbuildable(compared)
     seed = compared[0].loaded.scenario.simulation.seed
     effort = Effort(seed, trials.replications or REPLICATIONS, rule, trials.curves)
     name, sha256 = compared[0].loaded.scenario.name, _sha256(compared, seed)
     directory = expanded(where.out or Path("results") / f"{name}-compare-{sha256[:8]}")
-    with open_workers(where.on, where.workers, where.plugins) as run:
-        _prepare(directory, compared)
-        with PointsBar(quiet=where.quiet, what="runs") as bar:
-            comparison = compare(compared, effort, run, bar)
-    write_all({directory / name: fill for name, fill in compare_files(comparison).items()})
+    with nothing_left_on_error(directory):
+        with open_workers(where.on, where.workers, where.plugins) as run:
+            _prepare(directory, compared)
+            with PointsBar(quiet=where.quiet, what="runs") as bar:
+                comparison = compare(compared, effort, run, bar)
+        write_all({directory / name: fill for name, fill in compare_files(comparison).items()})
     _print(comparison, where)
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
@@ -74,6 +78,21 @@ def _refuse_without_targets(compared: Sequence[Contender]) -> None:
     slos = [each.loaded.scenario.slo for each in compared]
     if not any(has_targets(slo) or slo.usd_per_million_output_tokens is not None for slo in slos):
         raise UserError("--check: there are no targets to check", hint="add `slo:`, or --goodput ttft:500")
+
+
+def _refuse_unbuildable(compared: Sequence[Contender]) -> None:
+    """Nothing can be compared with a fleet that cannot be built: said before anything is run."""
+    problems, hint = [], None
+    for each in compared:
+        try:
+            first_moment(each.loaded)
+        except UserError as error:
+            problems += [Problem(each.name, str(problem)) for problem in error.problems]
+            hint = hint or error.hint
+        except Exception:  # a plug-in's, say: told with the runs it breaks
+            continue
+    if problems:
+        raise ScenarioError(problems, hint=hint)
 
 
 def _sha256(compared: Sequence[Contender], seed: int) -> str:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmsim.cli.console import show
-from llmsim.cli.points_bar import PointsBar
 from llmsim.cli.run import nothing_left_on_error
+from llmsim.cli.search_log import SearchLog
 from llmsim.cli.sweep import Where
 from llmsim.errors import UserError
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_text import scenario_sha256
 from llmsim.planning.axes import read_axes
-from llmsim.planning.limit.answer import RESOLUTION, find_limit
+from llmsim.planning.limit.answer import RESOLUTION, Limit, find_limit
 from llmsim.planning.limit.dial import single_axis
 from llmsim.planning.points import Base
 from llmsim.planning.precision import read_precision
@@ -59,18 +59,16 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
     directory = expanded(where.out or Path("results") / f"{loaded.scenario.name}-limit-{sha256[:8]}")
     with nothing_left_on_error(directory):
         prepare(directory, FILE, "limit's")
-        with (
-            open_workers(where.on, where.workers, where.plugins) as run,
-            PointsBar(quiet=where.quiet, what="runs") as bar,
-        ):
+        with open_workers(where.on, where.workers, where.plugins) as run:
             limit = find_limit(
                 base,
                 run,
                 over=axis,
                 resolution=resolution,
                 replications=asked.replications or section.replications,
-                progress=bar,
+                progress=SearchLog(quiet=where.quiet),
             )
+        _refuse_broken(limit)
         files = limit_files(limit) | {"report.html": text(limit_html(limit))}
         write_all({directory / name: fill for name, fill in files.items()})
         if SCENARIO not in files:  # nor one of an earlier question
@@ -82,3 +80,10 @@ def find_and_tell(base: Base, asked: Range, where: Where, *, check: bool) -> int
     if not where.quiet:
         print(f"results: {directory}", file=sys.stderr)
     return BELOW if check and not limit.holds else FINE
+
+
+def _refuse_broken(limit: Limit) -> None:
+    """Where no load could be run, nothing is known of any."""
+    problems = [outcome.problem for probe in limit.tried for outcome in probe.outcomes]
+    if problems and all(problems):
+        raise UserError(f"every run failed; the first with: {problems[0]}")

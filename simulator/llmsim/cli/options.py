@@ -72,3 +72,22 @@ def load_plugins(files: list[Path] | None) -> None:
 
     for file in files or ():
         load_plugin_file(file)
+
+
+_NOT_FOR = {
+    "fleet": (("--over", "--resolution"), "they go with --find limit; --vary says what may be chosen"),
+    "limit": (("--vary", "--max-replicas", "--precision"), "it asks about one fleet, which --set may change"),
+    "pareto": (
+        ("--over", "--resolution", "--max-replicas", "--precision", "--check"),
+        "it runs every setting of --vary, --replications times, and refuses none",
+    ),
+}
+"""What a question does not look at, and what it does instead."""
+
+
+def refuse_options_of_others(find: str, given: list[str]) -> None:
+    """An option that would change nothing is a mistake. Raises typer.BadParameter."""
+    names, instead = _NOT_FOR[find]
+    wrong = [name for name in given if name in names]
+    if wrong:
+        raise typer.BadParameter(f"{' and '.join(wrong)}: not for --find {find}; {instead}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmsim.cli.console import show
 from llmsim.cli.points_bar import PointsBar
+from llmsim.cli.run import nothing_left_on_error
+from llmsim.cli.search_log import SearchLog
 from llmsim.cli.sweep import Where
 from llmsim.files.catalog import expanded
 from llmsim.files.scenario_file import LoadedScenario
@@ -29,14 +32,14 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
     """Sizes a fleet and says what came of it; returns the exit code: with ``check`` 1 when there is none."""
     asked = Asked.of(base, question)
     loaded, rules = asked.loaded, asked.rules()
-    directory = _directory(loaded, where, FILE)
-    with open_workers(where.on, where.workers, where.plugins) as run:
-        width = width_of(where.on, where.workers)
-        answer = size_fleet(asked.space, rules, run, width=width, tell=_Telling(quiet=where.quiet))
-    files = fleet_files(answer, loaded)
-    write_all({directory / name: fill for name, fill in files.items()})
-    if WINNER not in files:  # nor one of an earlier question
-        (directory / WINNER).unlink(missing_ok=True)
+    with _directory(loaded, where, FILE) as directory:
+        with open_workers(where.on, where.workers, where.plugins) as run:
+            width = width_of(where.on, where.workers)
+            answer = size_fleet(asked.space, rules, run, width=width, tell=SearchLog(quiet=where.quiet))
+        files = fleet_files(answer, loaded)
+        write_all({directory / name: fill for name, fill in files.items()})
+        if WINNER not in files:  # nor one of an earlier question
+            (directory / WINNER).unlink(missing_ok=True)
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:
@@ -50,11 +53,11 @@ def find_pareto(base: Base, question: Question, where: Where) -> int:
     """Runs everything in the space and prints what nothing beats; returns the exit code."""
     asked = Asked.of(base, question)
     settings = settings_of_space(asked.space)
-    directory = _directory(asked.loaded, where, "pareto.json")
-    with open_workers(where.on, where.workers, where.plugins) as run, PointsBar(quiet=where.quiet) as bar:
-        weighed = weigh(settings, asked.section.replications, asked.loaded, run, bar)
-    files = pareto_files(weighed, asked.space.axes, asked.loaded)
-    write_all({directory / name: fill for name, fill in files.items()})
+    with _directory(asked.loaded, where, "pareto.json") as directory:
+        with open_workers(where.on, where.workers, where.plugins) as run, PointsBar(quiet=where.quiet) as bar:
+            weighed = weigh(settings, asked.section.replications, asked.loaded, run, bar)
+        files = pareto_files(weighed, asked.space.axes, asked.loaded)
+        write_all({directory / name: fill for name, fill in files.items()})
     if where.json:
         print(as_json(pareto_json(weighed)), end="")
     elif not where.quiet:
@@ -64,35 +67,12 @@ def find_pareto(base: Base, question: Question, where: Where) -> int:
     return FINE
 
 
-def _directory(loaded: LoadedScenario, where: Where, mark: str) -> Path:
-    """Where results go, ready to be written to."""
+@contextmanager
+def _directory(loaded: LoadedScenario, where: Where, mark: str) -> Iterator[Path]:
+    """Where results go, ready to be written to; gone again where none came."""
     sha256 = scenario_sha256(loaded.scenario)
     kind = mark.removesuffix(".json")
     directory = expanded(where.out or Path("results") / f"{loaded.scenario.name}-{kind}-{sha256[:8]}")
-    prepare(directory, mark, f"{kind}'s")
-    return directory
-
-
-LOG_EVERY_S = 5.0
-"""Between two lines of a search: how much is left, nobody knows."""
-
-
-class _Telling:
-    """Progress of a search on standard error: runs made now and then, and every better fleet as it is found."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._start_s = self._told_s = time.monotonic()
-
-    def __call__(self, done: int, planned: int, news: str) -> None:
-        """Show it."""
-        now_s = time.monotonic()
-        if self._quiet or not (news or now_s - self._told_s >= LOG_EVERY_S):
-            return
-        self._told_s = now_s
-        said = f"best so far: {news}" if news else f"{planned - done} under way"
-        print(
-            f"{done:,} run{'s' * (done != 1)} in {now_s - self._start_s:,.0f} s; {said}",
-            file=sys.stderr,
-            flush=True,
-        )
+    with nothing_left_on_error(directory):
+        prepare(directory, mark, f"{kind}'s")
+        yield directory

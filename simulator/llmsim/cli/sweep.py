@@ -16,7 +16,7 @@ from llmsim.planning.points import Base
 from llmsim.planning.store import FILE, open_store
 from llmsim.planning.sweep import manifest
 from llmsim.planning.workers import open_workers
-from llmsim.report.sweep import failures, notes, sweep_json, sweep_table
+from llmsim.report.sweep import failures, gathered, notes, sweep_json, sweep_table
 from llmsim.report.sweep_files import sweep_files
 from llmsim.report.whole_files import as_json, prepare, write_all
 
@@ -48,9 +48,12 @@ def run_sweep(base: Base, wanted: Wanted, where: Where) -> int:
         print(as_json(sweep_json(outcomes)), end="")
     elif not where.quiet:
         show(sweep_table(outcomes), 140)
-    for sentence in (*failures(outcomes), *notes(outcomes)):
+    for sentence in failures(outcomes):
         print(sentence, file=sys.stderr)
     if not where.quiet:
+        endings = grid.endings(outcomes)
+        for sentence in (*gathered(endings, len(endings)), *notes(outcomes)):
+            print(sentence, file=sys.stderr)
         print(f"results: {directory}", file=sys.stderr)
     return SOME_FAILED if any(outcome.problem for outcome in outcomes) else FINE
 

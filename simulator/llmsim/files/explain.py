@@ -13,7 +13,7 @@ from llmsim.errors import Problem
 from llmsim.files.known_keys import KnownKeys, child_of, value_at
 from llmsim.files.yaml_text import Document
 from llmsim.registry import nearest
-from llmsim.spec.base import Place
+from llmsim.spec.base import NAME, Place
 
 _MAPPING_TYPES = {
     "model_type",
@@ -22,6 +22,7 @@ _MAPPING_TYPES = {
     "dict_attributes_type",
     "dataclass_type",
 }
+_PLAIN = {"list_type": "Input should be a list", "bool_type": "Input should be true or false"}
 _ABSENT = {"missing", "conflict"}
 """Findings about a key that the file need not have."""
 
@@ -150,10 +151,10 @@ def _plain(fault: _Fault, value: Any) -> str:
     """Pydantic's message where it is plain enough, ours where it speaks of Python."""
     if fault.kind in _MAPPING_TYPES:
         return "Input should be a mapping of keys"
-    if fault.kind == "list_type":
-        return "Input should be a list"
-    if fault.kind == "bool_type":
-        return "Input should be true or false"
+    if fault.kind == "string_pattern_mismatch" and fault.context.get("pattern") == NAME:
+        return "Input should be letters, digits and . _ + - without spaces"
+    if fault.kind in _PLAIN:
+        return _PLAIN[fault.kind]
     if fault.kind == "int_type" and isinstance(value, float) and value.is_integer():
         return f"Input should be a whole number: write {int(value)}"
     if fault.kind == "literal_error" and isinstance(value, str):

@@ -174,6 +174,5 @@ def _error(document: Document) -> ScenarioError:
 
 
 def _order(problem: Problem, document: Document) -> tuple[bool, list[int]]:
-    in_file = problem.where.startswith(document.source)
-    rest = problem.where.removeprefix(document.source) if in_file else ""
-    return not in_file, [int(number) for number in rest.split(":") if number]
+    at = re.fullmatch(re.escape(document.source) + r"((:\d+)*)(: .*)?", problem.where)
+    return at is None, [int(number) for number in at[1].split(":") if number] if at else []

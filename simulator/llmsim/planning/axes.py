@@ -17,6 +17,7 @@ MAX_VALUES = 10_000
 
 _NUMBER = r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)([a-zA-Zµ%/]*)"
 _RANGE = re.compile(rf"\s*{_NUMBER}\s*:\s*{_NUMBER}\s*:\s*([x*]?){_NUMBER}\s*")
+_NO_STEP = re.compile(rf"\s*{_NUMBER}\s*:\s*{_NUMBER}\s*:?\s*")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,11 @@ def _parsed(text: str, where: str, problems: list[Problem]) -> list[Any] | None:
     found = _RANGE.fullmatch(text)
     if found:
         return _range(found, where, problems)
+    if _NO_STEP.fullmatch(text):
+        problems.append(
+            Problem(where, "a range needs a step: write start:stop:step, such as 1:20:1 or 1:64:x2")
+        )
+        return None
     try:
         parsed = parse_yaml(f"[{text}]", where)
     except ScenarioError as error:

@@ -99,6 +99,7 @@ class _Search:
         if not self.branches:
             reasons = [f"{one.kind}: {one.reason}" for one in self.pruned]
             raise UserError("no candidate can be built: " + "; ".join(dict.fromkeys(reasons)))
+        self.tell(0, 0, f"candidates: {len(self.space.candidates):,}, {len(self.branches):,} can be built")
         while tasks := self._tasks():
             points = [self._point(trial, seed) for trial, seed in tasks]
             planned = self.runs + len(tasks)

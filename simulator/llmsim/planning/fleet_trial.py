@@ -63,10 +63,18 @@ class Trial:
         """Seeds to run next; none when it is decided. The first one alone: most fleets fail it. Pure query."""
         if self.state != "open":
             return []
-        done = len(self.outcomes)
-        wanted = 1 if not done else max(self.rules.replications, min(2 * done, MOST_REPLICATIONS))
-        wanted = self.rules.replications if 0 < done < self.rules.replications else wanted
+        done, wanted = len(self.outcomes), self._round
+        if done in (0, wanted):
+            wanted = min(2 * done, MOST_REPLICATIONS) if done else 1
         return [seed for seed in self.rules.seeds(wanted) if seed not in self.outcomes]
+
+    @property
+    def _round(self) -> int:
+        """The number of seeds at which it is judged next: to look after each would stop at a lucky one. Pure query."""
+        count = self.rules.replications
+        while count < len(self.outcomes):
+            count = min(2 * count, MOST_REPLICATIONS)
+        return count
 
     @property
     def state(self) -> State:
@@ -75,7 +83,7 @@ class Trial:
         if any(not is_met(outcome, rules.slo) for outcome in self.outcomes.values()):
             return "failed"
         done = len(self.outcomes)
-        if not done or (done < rules.replications and not rules.is_replay):
+        if not done or (done < self._round and not rules.is_replay):
             return "open"
         low, high = self.interval or (1.0, 1.0)
         low = 1.0 if rules.slo.percentile == 1 else low

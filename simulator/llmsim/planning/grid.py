@@ -13,7 +13,7 @@ from llmsim.planning.outcome import Outcome
 from llmsim.planning.points import Base, Setting, points, settings_of
 from llmsim.planning.precision import StoppingRule, rule_of
 from llmsim.planning.store import Store
-from llmsim.planning.sweep import Progress, run_points, run_until_precise
+from llmsim.planning.sweep import Progress, by_setting, run_points, run_until_precise
 from llmsim.planning.workers import Run
 from llmsim.spec.sweep import Sweep
 
@@ -66,7 +66,9 @@ class Grid:
         """
         loaded = base.load()
         section = loaded.scenario.sweep or Sweep()
-        axes = read_axes(wanted.over, wanted.vary, section.over | dict(over or {}))
+        axes = read_axes(
+            wanted.over, wanted.vary, section.over | dict(over or {}), f"{loaded.path}: sweep.over"
+        )
         rule = rule_of(wanted.precision or section.precision, wanted.replications)
         replications = wanted.replications or section.replications
         if not axes and not section.points and replications == 1 and rule is None:
@@ -76,6 +78,12 @@ class Grid:
                 "--replications 5",
             )
         return cls(loaded, axes, settings_of(base, axes, section.points), replications, rule)
+
+    def endings(self, outcomes: Sequence[Outcome]) -> list[tuple[Mapping[str, Any], str]]:
+        """With ``precision``, what ended the replications of each setting, in words; else nothing. Pure."""
+        if self.rule is None:
+            return []
+        return [(each.settings, self.rule.ended(each.together)) for each in by_setting(outcomes)]
 
     def run(self, run: Run, store: Store | None = None, progress: Progress | None = None) -> list[Outcome]:
         """Its outcomes, in grid order; see :func:`~llmsim.planning.sweep.run_points`."""

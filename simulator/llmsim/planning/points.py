@@ -15,6 +15,9 @@ from llmsim.files.scenario_text import scenario_sha256
 from llmsim.planning.axes import Axis, change
 from llmsim.spec.bench import BenchFlags
 
+UNKNOWN = "unknown key"
+"""In what is said of a key that does not exist."""
+
 MAX_POINTS = 100_000
 """More settings than this are taken for a mistake: half a minute for each thousand goes into reading alone."""
 
@@ -155,4 +158,8 @@ def _mistakes(found: Sequence[tuple[Setting, tuple[list[Problem], _Choice]]]) ->
         for problem in problems
         if all_fail or any(problem.where.startswith(option) for option in spoilt)
     ]
-    return list(dict.fromkeys(problems))
+    told: dict[object, Problem] = {}
+    for problem in problems:  # a key that does not exist is one mistake, whatever its values
+        what = problem.message if UNKNOWN in problem.message else problem
+        told.setdefault(what, problem)
+    return list(told.values())

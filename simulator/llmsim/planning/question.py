@@ -72,7 +72,7 @@ class Asked:
         """
         loaded = base.load()
         section = question.section(loaded)
-        axes = read_axes((), question.vary, section.vary | dict(vary or {}), "plan.vary")
+        axes = read_axes((), question.vary, section.vary | dict(vary or {}), f"{loaded.path}: plan.vary")
         return cls(loaded, section, make_space(base, axes, section.max_replicas))
 
     def rules(self) -> Rules:

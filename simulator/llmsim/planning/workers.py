@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -58,6 +59,9 @@ def open_workers(on: str = "pool", workers: int | None = None, plugins: Sequence
     pool = _Pool(count, plugins)
     try:
         yield pool.run
+    except KeyboardInterrupt:
+        pool.stop()
+        raise
     finally:
         pool.close()
 
@@ -93,7 +97,8 @@ class _Pool:
         self._workers = workers
         self._plugins = tuple(plugins)
         self._processes: ProcessPoolExecutor | None = None
-        self._started: Future[None] | None = None
+        self._first: Future[None] | None = None
+        self._started: set[multiprocessing.process.BaseProcess] = set()
 
     def run(self, points: Sequence[Point]) -> Iterator[tuple[int, Outcome]]:
         """The outcomes as they come. A point that kills its process, and again when alone, has failed.
@@ -124,7 +129,7 @@ class _Pool:
                     yield under_way.pop(future), outcome
         except BrokenProcessPool:
             self.close()
-            if self._started is not None and self._started.exception() is not None:
+            if self._first is not None and self._first.exception() is not None:
                 raise UserError(
                     "worker processes end as soon as they start; what they said of it stands above",
                     hint=GUARD,
@@ -134,19 +139,50 @@ class _Pool:
 
     def _submit(self, work: Callable[..., Any], *given: object) -> Future[Any]:
         """``work`` for a process to do. The first thing that processes do is nothing, to show that they start."""
-        with _importable_script():
-            if self._processes is None:
-                self._processes = ProcessPoolExecutor(
-                    self._workers, get_context("spawn"), _start_worker, (self._plugins,)
-                )
-                self._started = self._processes.submit(_nothing)
-            return self._processes.submit(work, *given)
+        before = set(multiprocessing.active_children())
+        # Python's resource tracker, which the pool's locks start, lets interrupts through: so after those
+        processes = self._open()
+        with _importable_script(), _interrupts_held():
+            if self._first is None:
+                self._first = processes.submit(_nothing)
+            future = processes.submit(work, *given)
+        self._started |= set(multiprocessing.active_children()) - before
+        return future
+
+    def _open(self) -> ProcessPoolExecutor:
+        if self._processes is None:
+            self._first = None
+            self._processes = ProcessPoolExecutor(
+                self._workers, get_context("spawn"), _start_worker, (self._plugins,)
+            )
+        return self._processes
 
     def close(self) -> None:
         """Give up what has not begun; processes end with what they are at."""
         if self._processes is not None:
             self._processes.shutdown(wait=False, cancel_futures=True)
             self._processes = None
+
+    def stop(self) -> None:
+        """End the processes with their points half done."""
+        for process in self._started:
+            process.terminate()
+        if self._processes is not None:  # waited for: what is left at the program's end would complain
+            self._processes.shutdown(wait=True, cancel_futures=True)
+            self._processes = None
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes after the block. Processes started within never see it: the one that started them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -37,10 +37,21 @@ def assumptions(record: RunRecord, loaded: LoadedScenario) -> list[Fact]:
 
 
 def base_assumptions(loaded: LoadedScenario) -> list[Fact]:
-    """What every run of a scenario takes as given, for a report about many: what its fleet is at the start."""
+    """What every run of a scenario takes as given, for a report about many: what its fleet is at the start.
+
+    Runs of other settings do not lose their report where this scenario cannot be run: then that is all it says.
+    """
+    try:
+        return assumptions(first_moment(loaded), loaded)
+    except Exception as error:
+        return [Fact("Scenario", f"cannot be run: {' '.join(str(error).split())}")]
+
+
+def first_moment(loaded: LoadedScenario) -> RunRecord:
+    """The fleet as it is built, and nothing else. Raises UserError where it cannot be built."""
     moment = loaded.scenario.simulation.model_copy(update={"max_duration_s": _MOMENT_S})
     scenario = loaded.scenario.model_copy(update={"simulation": moment})
-    return assumptions(simulate(replace(loaded, scenario=scenario)), loaded)
+    return simulate(replace(loaded, scenario=scenario))
 
 
 def _models(loaded: LoadedScenario) -> list[Fact]:

@@ -73,12 +73,10 @@ def facts_of(limit: Limit) -> Iterator[tuple[str, str]]:
         yield from _at_limit(at)
     surely = limit.surely
     if surely is not None and at is not None:
-        low = f"passes for certain up to {_number(surely[0])}" if surely[0] else "no load passes for certain"
-        high = (
-            f"fails for certain from {_number(surely[1])}"
-            if isfinite(surely[1])
-            else "none fails for certain"
-        )
+        low = f"every load tried up to {_number(surely[0])} passes for certain"
+        high = f"every one from {_number(surely[1])} fails"
+        low = low if surely[0] else "not even the lowest load tried passes for certain"
+        high = high if isfinite(surely[1]) else "none fails for certain"
         yield "Certainty", f"at 95%, {low}, and {high}; more --replications bring the two together"
     yield "Effort", f"{len(limit.tried)} loads, {limit.runs} runs"
 
@@ -130,7 +128,7 @@ def _tail(tail: Tail) -> str:
 
 def level(tail: Tail) -> str:
     """The percentile that a target is about: ``P99``. Pure."""
-    return "most" if tail.level == 1 else f"P{100 * tail.level:g}"
+    return "max" if tail.level == 1 else f"P{100 * tail.level:g}"
 
 
 def _table(limit: Limit) -> Table:
@@ -191,4 +189,4 @@ def notes(limit: Limit) -> Iterator[str]:
 
 
 def _number(load: float) -> str:
-    return f"{load:,.10g}"
+    return f"{float(f'{load:.6g}'):,.10g}"

@@ -13,8 +13,9 @@ from rich.text import Text
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.planning.axes import Axis
 from llmsim.planning.pareto import COST_AND_ATTAINMENT, FRONTS, Front, Measured, Weighed, on_front
-from llmsim.planning.settings_text import assignments, last_part, value_text
+from llmsim.planning.settings_text import assignments, value_text
 from llmsim.report.format import dollars, figures, percent
+from llmsim.report.headings import heading
 from llmsim.report.sweep_page import Answer, sweep_html
 from llmsim.report.whole_files import Fill, as_json, text
 
@@ -71,9 +72,9 @@ def _table(rows: Sequence[Measured]) -> Table:
     keys = list(dict.fromkeys(key for one in rows for key in one.values))
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(f"  {last_part(key)}", overflow="fold")
-    for heading in ("$/h", "GPUs", "in SLO", "tokens/s/GPU", "tokens/s/user", "seeds"):
-        lines.add_column(heading, justify="right", no_wrap=True)
+        lines.add_column(f"  {heading(key)}", overflow="fold")
+    for title in ("$/h", "GPUs", "in SLO", "tokens/s\n/GPU", "tokens/s\n/user", "seeds"):
+        lines.add_column(title, justify="right", overflow="fold")
     for one in rows:
         lines.add_row(
             *(f"  {value_text(one.values.get(key, ''))}" for key in keys),

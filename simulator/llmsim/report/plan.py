@@ -15,8 +15,9 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.fleet_answer import FleetAnswer, Priced
 from llmsim.planning.pareto import FRONTS, measure, on_front
-from llmsim.planning.settings_text import last_part, value_text
+from llmsim.planning.settings_text import value_text
 from llmsim.report.format import dollars, percent
+from llmsim.report.headings import heading
 from llmsim.report.plan_page import plan_html
 from llmsim.report.plan_words import (
     KINDS,
@@ -145,9 +146,10 @@ def _ranked(answer: FleetAnswer, rows: list[Priced]) -> Table:
     keys = list(dict.fromkeys(key for one in rows for key in values_of(answer, one)))
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(last_part(key), overflow="fold")
-    for heading in ("$/h", "GPUs", "in SLO", "95% interval", "seeds", "tightest target"):
-        lines.add_column(heading, justify="left" if heading == "tightest target" else "right", no_wrap=True)
+        lines.add_column(heading(key), overflow="fold")
+    for title in ("$/h", "GPUs", "in SLO", "95%\ninterval", "seeds"):
+        lines.add_column(title, justify="right", overflow="fold")
+    lines.add_column("tightest target", overflow="fold")
     for one in rows:
         values, trial, check = values_of(answer, one), one.trial, tightest_check(answer, one)
         lines.add_row(

@@ -104,7 +104,7 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
     yield from answer.space.notes
     rules = answer.rules
     if rules.is_replay:
-        yield "nothing is drawn at random: one run of each fleet is exact, for this trace"
+        yield "nothing is drawn at random: one run of each fleet is exact, for these requests"
     elif rules.replications == 1:
         yield "one seed each: no interval; --replications 3 gives one"
     else:
@@ -112,6 +112,16 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
             f"a fleet passes when each of {rules.replications} seeds (up to {MOST_REPLICATIONS} if it is close) "
             "meets the targets and the interval of its attainment does not reach below them"
         )
+    broken = [
+        (one, outcome.problem)
+        for one in answer.trials
+        for outcome in one.trial.outcomes.values()
+        if outcome.problem
+    ]
+    if broken:
+        first, problem = broken[0]
+        runs = f"{len(broken)} run{'s' * (len(broken) > 1)}"
+        yield f"{runs} failed, and the fleets count as failed; the first, {settings_of(answer, first)}, with: {problem}"
     close = [one for one in answer.trials if one.trial.state == "too close to call"]
     if close:
         one = "1 fleet is too close to call, and counts as failed: it costs"
@@ -156,7 +166,7 @@ def interval_of(priced: Priced) -> str:
     interval = priced.trial.interval
     if interval is not None and priced.trial.rules.is_replay:
         return "exact"
-    return "–" if interval is None else f"{100 * interval[0]:.2f}–{100 * interval[1]:.2f}%"
+    return "–" if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
 
 
 def tightest_check(answer: FleetAnswer, priced: Priced) -> Check | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from rich.table import Table
 
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.replicate import THIN, Estimate
-from llmsim.planning.settings_text import assignments, in_words, last_part, value_text
+from llmsim.planning.settings_text import assignments, in_words, value_text
 from llmsim.planning.sweep import Swept, by_setting
 from llmsim.report.format import MISSING, dollars, figures, percent
+from llmsim.report.headings import heading
 from llmsim.report.whole_files import Columns
 
 COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
@@ -53,10 +54,10 @@ def sweep_table(outcomes: Sequence[Outcome]) -> Table:
     shown = [field for field in COLUMNS if field in fields and not (several and field in LEFT_OUT)]
     lines = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for key in keys:
-        lines.add_column(last_part(key), no_wrap=True)
-    lines.add_column("load", no_wrap=True)
+        lines.add_column(heading(key), overflow="fold")
+    lines.add_column("load", overflow="fold")
     for field in shown:
-        lines.add_column(COLUMNS[field][0], justify="right", no_wrap=True)
+        lines.add_column(COLUMNS[field][0].replace(" ", "\n"), justify="right", overflow="fold")
     if several:
         lines.caption = (
             "ms; mean over seeds ± half-width of its 95% interval; – where there is none: see the notes"
@@ -99,8 +100,8 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
 
 def notes(outcomes: Sequence[Outcome]) -> list[str]:
     """What the seeds of a setting must not hide: which are overloaded, which are too short. Pure."""
-    told: dict[str, list[str]] = {}
     swept = by_setting(outcomes)
+    told: dict[str, list[str]] = {}
     for each in swept:
         for note in each.together.notes:
             told.setdefault(note, []).append(in_words(each.settings))
@@ -114,6 +115,17 @@ def notes(outcomes: Sequence[Outcome]) -> list[str]:
         + ("" if len(where) == len(swept) else f" [{'; '.join(where)}]")
         + (f"; {others} more settings are too short for it" if others and thin[0] == note else "")
         for note, where in told.items()
+    ]
+
+
+def gathered(found: Iterable[tuple[Mapping[str, Any], str]], count: int) -> list[str]:
+    """Sentences about settings, equal ones once: with the settings, unless all ``count`` have it. Pure."""
+    told: dict[str, list[str]] = {}
+    for settings, sentence in found:
+        told.setdefault(sentence, []).append(in_words(settings))
+    return [
+        sentence + ("" if len(where) == count else f" [{'; '.join(where)}]")
+        for sentence, where in told.items()
     ]
 
 

@@ -11,6 +11,10 @@ Place = tuple[str | int, ...]
 """Keys and list positions that lead to a value."""
 
 
+NAME = r"^[\w.+-]+$"
+"""What a name may be that names a directory."""
+
+
 class Strict(BaseModel):
     """A mapping in a file: unknown keys are errors, types are not coerced, values cannot change."""
 

@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 
 from llmsim import plugins
 from llmsim.spec.admission import Admission
-from llmsim.spec.base import Place, Strict, raise_problems
+from llmsim.spec.base import NAME, Place, Strict, raise_problems
 from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
@@ -57,9 +57,7 @@ class _AlsoOneItem:
 class Scenario(Strict):
     """A model on a fleet under a workload, judged by targets."""
 
-    name: str = Field(
-        "scenario", pattern=r"^[\w.+-]+$", max_length=80, description="names the results directory"
-    )
+    name: str = Field("scenario", pattern=NAME, max_length=80, description="names the results directory")
     model: Annotated[ModelRef, AlsoText()] = Field(description="a name, a path, or {name or path, assume}")
     fleet: Annotated[list[Pool], _AlsoOneItem()] = Field(
         min_length=1, description="pools of identical replicas; a mapping is one pool"

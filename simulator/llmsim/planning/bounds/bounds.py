@@ -110,7 +110,7 @@ def _of_one_pool(plan: PoolPlan, engine: Engine, offered: Offered, most: int) ->
     needed = replicas_needed(stages, spans, offered, offered.arrival_s + front_s, hopeless)
     least = max(1, ceil(needed / plan.pool.data_parallel_size / (1 + ROUNDING)))
     words = (
-        f"the work of the requests fills {needed:.2f} engines at the best of batching" if least > 1 else ""
+        f"the work of the requests fills {needed:.3f} engines at the best of batching" if least > 1 else ""
     )
     guess = max(least, _guess(stages, offered, needed, floors, most))
     return Bounds(least_replicas=least, guess=min(guess, max(most, least)), why_least=words)
