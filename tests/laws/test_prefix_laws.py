@@ -17,6 +17,7 @@ from llmsim.engine.schedulers.static import Static
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.measure.records import StepLog
 from llmsim.sim.play import make_engine, play
+from llmsim.sim.routers import PrefixAffinity, RoundRobin
 
 SIZE = 4
 
@@ -281,3 +282,42 @@ def test_the_example_of_vllm():
     assert kv.find(third) == 12
     assert kv.admit(third, 29, 12)
     assert kv.free_blocks == 10 - 8
+
+
+def test_a_second_copy_has_no_name():
+    """Two requests with one prompt side by side: the second computes its last block again, and names nothing."""
+    kv, prompts = PrefixCached(400, SIZE, 1000), [Request(number, 0.0, 8, 4) for number in range(3)]
+    for req in prompts:
+        req.hash_tokens, req.hash_ids = SIZE, (1, 2)
+    first, second, third = prompts
+    assert kv.admit(first, 8, kv.find(first))
+    assert kv.find(second) == SIZE
+    assert kv.admit(second, 8, SIZE)
+    assert kv.num_blocks - kv.free_blocks == 3
+    check_blocks(kv)
+    for req in (second, first):
+        req.computed = 8
+        kv.release(req)
+
+    assert kv.num_cached_blocks == 2
+    assert kv.find(third) == SIZE
+
+
+def test_affinity_brings_hits():
+    """Families of prompts on replicas that cannot hold them all: a home for each saves more than turns do."""
+    cached = {}
+    for router in (RoundRobin, PrefixAffinity):
+        requests, log = poisson_requests(5, count=300, rate_per_s=20.0), StepLog()
+        for req in requests:
+            req.input_tokens = req.prefill_target = 200 + req.input_tokens
+            req.hash_tokens, req.hash_ids = 96, (req.id**2 % 29, 100 + req.id**2 % 29)
+        engines = [
+            make_engine(
+                i, log, ChunkedPrefill, kv_cache=PrefixCached, num_kv_tokens=4000, limits=Limits(8, 512, 1000)
+            )
+            for i in range(4)
+        ]
+        play(requests, engines, log, router=router)
+        cached[router] = sum(req.cached_tokens for req in requests)
+
+    assert cached[PrefixAffinity] > 1.2 * cached[RoundRobin] > 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from llmsim.spec.workload import Workload
-from llmsim.workload import modulated, stream
+from llmsim.workload import modulated, plain
 from llmsim.workload.stream import open_stream
 
 MMPP = {"kind": "mmpp", "rates": [2.0, 30.0], "mean_stay_s": [8.0, 2.0]}
@@ -132,7 +132,7 @@ def test_how_many_are_drawn_at_a_time_changes_nothing(
 ) -> None:
     """To the last bit, whatever the blocks of requests and of stays."""
     expected = times(arrival, num_requests=3000)
-    monkeypatch.setattr(stream, "BLOCK", 7)
+    monkeypatch.setattr(plain, "BLOCK", 7)
 
     assert expected.tolist() == times(arrival, num_requests=3000).tolist()
     monkeypatch.setattr(modulated, "STAYS", 1024)

@@ -113,7 +113,7 @@ def overloaded(load, seed=1, count=1500):
 
 @pytest.mark.parametrize("fast_forward", [True, False])
 def test_dropping_serves_in_time_all_that_it_serves(fast_forward):
-    """AlpaServe §4.3: one server, known times. Nobody served is late, nobody dropped could have been in time."""
+    """AlpaServe: one server, known times. Nobody served is late, nobody dropped could have been in time."""
     requests = overloaded(1.5)
     record = serve(requests, informed(SloDrop, PROMISES), ONE_SECOND_PER_TOKEN, fast_forward=fast_forward)
 
@@ -309,7 +309,7 @@ def largest_difference(seen):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_two_backlogged_clients_differ_by_no_more_than_the_theorem_says(seed):
-    """Sheng et al. 2024, Theorem 4.4: 2·max(w_p·L_input, w_q·M), with M = 600 tokens in the pool; FCFS exceeds it."""
+    """Sheng et al. 2024: 2·max(w_p·L_input, w_q·M), with M = 600 tokens in the pool; FCFS exceeds it."""
     bound = 2 * max(1.0 * 90, 2.0 * 600)
 
     assert largest_difference(services(flood(seed), TokenCounters)) <= bound
@@ -317,7 +317,7 @@ def test_two_backlogged_clients_differ_by_no_more_than_the_theorem_says(seed):
 
 
 def test_shares_divide_the_server():
-    """Weighted counters (§4.3): with a share of 3, a client has three times the service while both wait."""
+    """Weighted counters: with a share of 3, a client has three times the service while both wait."""
     scheduler = informed(TokenCounters, Knowledge(), FairnessOptions(shares={"a": 3.0}))
     both = [had for waiting, had in services(flood(7), scheduler) if waiting == {"a", "b"}]
 

@@ -12,7 +12,7 @@ from workload_runs import make_stream, requests, shared_trace, trace_keys
 from llmsim.errors import ScenarioError, TraceError
 from llmsim.files.traces import read_trace
 from llmsim.files.traces.convert import convert_trace
-from llmsim.workload import stream as stream_module
+from llmsim.workload import plain as plain_module
 
 
 def jsonl(path: Any, rows: list[dict[str, Any]]) -> Any:
@@ -85,7 +85,7 @@ def test_drawn_labels_do_not_depend_on_the_block_size(block: int, monkeypatch: p
     """Nor do they move arrivals or lengths."""
     plain = requests()
     expected = [(req.session_id, req.model) for req in requests(num_sessions=9, models={"a": 3, "b": 1})]
-    monkeypatch.setattr(stream_module, "BLOCK", block)
+    monkeypatch.setattr(plain_module, "BLOCK", block)
     found = requests(num_sessions=9, models={"a": 3, "b": 1})
 
     assert expected == [(req.session_id, req.model) for req in found]

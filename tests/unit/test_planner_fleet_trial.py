@@ -11,9 +11,10 @@ from llmsim.spec.targets import Slo
 SLO = Slo(ttft_ms=100, percentile=0.9)
 
 
-def outcome(share: float, saturation: str = "stable") -> Outcome:
-    """A run in which that share of the requests met the targets."""
+def outcome(share: float, saturation: str = "stable", offered: int = 1_000_000) -> Outcome:
+    """A run in which that share of the requests met the targets: so many that chance among them is nothing."""
     summary = {
+        "offered": offered,
         "slo_attainment": share,
         "slo_attainment_by_metric": {"ttft_ms": share},
         "saturation": saturation,
@@ -68,6 +69,24 @@ def test_precision_asks_for_more_even_where_it_passes():
 
     assert "open" == trial(*shares, rules=Rules(SLO, precision=0.01)).state
     assert "met" == trial(*shares, rules=Rules(SLO, precision=0.05)).state
+
+
+def test_few_requests_are_not_certain_because_seeds_agree():
+    """Nothing late in 3 × 10 requests leaves 88.6% possible (Wilson), in 6 × 10 94.0%."""
+    few, more = (
+        Trial(0, 1, Rules(SLO), {seed: outcome(1.0, offered=10) for seed in range(count)}) for count in (3, 6)
+    )
+    assert "open" == few.state
+    assert few.interval == pytest.approx((0.8865, 1.0), abs=1e-4)
+    assert [3, 4, 5] == few.missing()
+    assert "met" == more.state
+    assert more.interval == pytest.approx((0.9398, 1.0), abs=1e-4)
+
+
+def test_where_every_request_has_to_meet_the_targets_the_seeds_decide():
+    """No number of requests shows that none would ever be late."""
+    rules = Rules(Slo(ttft_ms=100, percentile=1))
+    assert "met" == Trial(0, 1, rules, {seed: outcome(1.0, offered=10) for seed in range(3)}).state
 
 
 def test_a_replay_needs_one_run():

@@ -140,3 +140,12 @@ def test_settings_are_named_alike_everywhere() -> None:
     assert assignments({"fleet.replicas": 2, "engine.max_model_len": None}) == (
         "fleet.replicas=2, engine.max_model_len=none"
     )
+
+
+def test_no_winner_of_an_earlier_question_is_left(tmp_path: Path) -> None:
+    """The directory holds the answer to the question asked last: that there is none."""
+    page(tmp_path, "--max-replicas", "4")
+    winner = tmp_path / "out" / "winner.yaml"
+    assert winner.is_file()
+    page(tmp_path, "--max-replicas", "1", "--set", "slo.e2el_ms=1")
+    assert not winner.exists()

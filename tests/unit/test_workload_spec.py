@@ -172,3 +172,37 @@ def test_jumping_rates_say_their_mean() -> None:
     assert "mmpp arrivals, 7.6 req/s" in make_stream(arrival=arrival).describe()
     assert "mmpp arrivals, 3 req/s" in make_stream(arrival=arrival | {"request_rate": 3}).describe()
     assert "requests; at most" in _faults(arrival=arrival, num_requests=None, duration_s=1e9)
+
+
+TALK = {"turns": 3, "think_time_s": "5s"}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "words"),
+    [
+        ({"think_time_s": 1}, "turns"),
+        ({"turns": 0, "think_time_s": 1}, "greater than or equal to 1"),
+        ({"turns": 3, "think_time_s": -1}, "greater than or equal to 0"),
+        (TALK | {"turns": {"kind": "uniform", "min": 5, "max": 2}}, "min (5) is greater than max (2)"),
+        (TALK | {"turns": {"kind": "choice", "counts": [1], "weights": [1, 2]}}, "1 counts but 2 weights"),
+        (TALK | {"think_time_s": {"kind": "uniform", "min_s": 5, "max_s": 2}}, "min_s (5.0) is greater"),
+        (TALK | {"calls": 4}, "also needs tool_time_s and tool_tokens"),
+        (TALK | {"calls": 4, "tool_time_s": 1}, "also needs tool_tokens"),
+        (TALK | {"tool_tokens": 4}, "set `calls`"),
+    ],
+)
+def test_impossible_sessions_are_refused(sessions: dict[str, Any], words: str) -> None:
+    """What is missing, contradictory or about nothing is named."""
+    assert words in _faults(sessions=sessions)
+
+
+def test_sessions_go_with_what_they_can_go_with() -> None:
+    """A trace's rows and tokens cached from the start have no place among them; one thing ends them."""
+    assert "row by row" in _faults(**trace_keys("a.csv"), sessions=TALK)
+    assert "enable_prefix_caching" in _faults(sessions=TALK, cached_input_tokens=5)
+    assert "num_sessions" in _faults(sessions=TALK, num_sessions=5)
+    assert "num_requests" in _faults(sessions=TALK, num_requests=None)
+    assert make_workload(sessions=TALK, num_requests=None, num_sessions=5).counts_sessions
+    words = make_stream(sessions=TALK, num_requests=None, num_sessions=5).describe()
+    assert "10 sessions/s; sessions of 3 requests on average" in words
+    assert words.endswith("5 sessions")

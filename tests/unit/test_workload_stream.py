@@ -10,7 +10,7 @@ import pytest
 from workload_runs import column, make_stream, make_workload, profile_keys, requests, trace_keys
 
 from llmsim.errors import CatalogError, ScenarioError, TraceError, UserError
-from llmsim.workload import stream as stream_module
+from llmsim.workload import plain
 
 NORMAL = {"kind": "normal", "mean": 50, "std": 60, "min": 10, "max": 90}
 LOGNORMAL = {"kind": "lognormal", "mean": 300, "std": 400, "max": 1000}
@@ -50,7 +50,7 @@ def test_block_size_changes_nothing(
 ) -> None:
     """Drawing requests one, seven or a thousand at a time gives the same requests."""
     expected = _rows(requests(**keys))
-    monkeypatch.setattr(stream_module, "BLOCK", block)
+    monkeypatch.setattr(plain, "BLOCK", block)
 
     assert expected == _rows(requests(**keys))
     assert expected

@@ -11,7 +11,7 @@ import pytest
 
 from llmsim.engine.request import Request
 from llmsim.spec.workload import Workload
-from llmsim.workload.stream import RequestStream, open_stream
+from llmsim.workload.stream import Stream, open_stream
 
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT.parent / "shared/data/traces"
@@ -28,7 +28,7 @@ def make_workload(**keys: Any) -> Workload:
     return Workload.model_validate({key: value for key, value in (base | keys).items() if value is not None})
 
 
-def make_stream(seed: int = 0, base_dir: Path | None = None, **keys: Any) -> RequestStream:
+def make_stream(seed: int = 0, base_dir: Path | None = None, **keys: Any) -> Stream:
     """The stream of :func:`make_workload`."""
     return open_stream(make_workload(**keys), seed, base_dir)
 

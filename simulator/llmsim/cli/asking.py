@@ -27,6 +27,13 @@ from llmsim.cli.options import (
 )
 from llmsim.spec.bench import BenchFlags
 
+NOT_FOR = {
+    "fleet": ("--over", "--resolution"),
+    "limit": ("--max-replicas", "--precision", "--vary"),
+    "pareto": ("--over", "--resolution", "--max-replicas", "--precision", "--check"),
+}
+"""What each question of ``llmsim plan`` has no use for: refused, as it would be taken to count."""
+
 
 @takes_bench_flags
 def run(
@@ -210,14 +217,16 @@ def plan(
     plugin: Plugins = None,
 ) -> None:
     """The cheapest fleet that meets the targets, of all that --vary allows; or the highest load a fleet takes."""
-    given = {"--vary": vary, "--max-replicas": max_replicas, "--precision": precision}
-    wrong = {name for name, value in given.items() if value is not None} if find == "limit" else set()
-    if find != "limit":
-        wrong = {
-            name for name, value in (("--over", over), ("--resolution", resolution)) if value is not None
-        }
-    if wrong:
-        raise typer.BadParameter(f"{' and '.join(sorted(wrong))}: not for --find {find}")
+    given = {
+        "--vary": vary,
+        "--over": over,
+        "--resolution": resolution,
+        "--max-replicas": max_replicas,
+        "--precision": precision,
+        "--check": check or None,
+    }
+    if wrong := [name for name in NOT_FOR[find] if given[name] is not None]:
+        raise typer.BadParameter(f"{' and '.join(wrong)}: not for --find {find}")
     from llmsim.cli.plan import find_fleet, find_pareto
     from llmsim.cli.sweep import Where
     from llmsim.planning.points import Base

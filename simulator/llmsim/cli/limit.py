@@ -21,7 +21,7 @@ from llmsim.planning.points import Base
 from llmsim.planning.precision import read_precision
 from llmsim.planning.workers import open_workers
 from llmsim.report.limit import limit_text
-from llmsim.report.limit_json import SCENARIO, limit_files, limit_json
+from llmsim.report.limit_files import SCENARIO, limit_files, limit_json
 from llmsim.report.limit_page import limit_html
 from llmsim.report.whole_files import as_json, prepare, text, write_all
 from llmsim.spec.plan import Plan

@@ -74,10 +74,9 @@ def _policy(name: str, registry: Registry[Any]) -> dict[str, str]:
 
 def _arrival(cls: Any) -> dict[str, str]:
     """A kind of arrivals: its keys, and what its docstring says of it."""
-    kind, *keys = cls.model_fields
     return {
-        "name": get_args(cls.model_fields[kind].annotation)[0],
-        "keys": ", ".join(keys),
+        "name": get_args(cls.model_fields["kind"].annotation)[0],
+        "keys": ", ".join(key for key in cls.model_fields if key != "kind"),
         **_about(cls),
     }
 

@@ -18,7 +18,7 @@ from llmsim.planning.points import Base
 from llmsim.planning.question import Asked, Question
 from llmsim.planning.workers import open_workers, width_of
 from llmsim.report.pareto import pareto_files, pareto_json, pareto_table
-from llmsim.report.plan import fleet_files, fleet_json, fleet_table
+from llmsim.report.plan import WINNER, fleet_files, fleet_json, fleet_table
 from llmsim.report.whole_files import as_json, prepare, write_all
 
 FINE, NONE_FOUND = 0, 1
@@ -33,7 +33,10 @@ def find_fleet(base: Base, question: Question, where: Where, *, check: bool) -> 
     with open_workers(where.on, where.workers, where.plugins) as run:
         width = width_of(where.on, where.workers)
         answer = size_fleet(asked.space, rules, run, width=width, tell=_Telling(quiet=where.quiet))
-    write_all({directory / name: fill for name, fill in fleet_files(answer, loaded).items()})
+    files = fleet_files(answer, loaded)
+    write_all({directory / name: fill for name, fill in files.items()})
+    if WINNER not in files:  # nor one of an earlier question
+        (directory / WINNER).unlink(missing_ok=True)
     if where.json:
         print(as_json(fleet_json(answer)), end="")
     elif not where.quiet:

@@ -71,7 +71,7 @@ class Predictor(ABC):
     def revised(self, exceeded: int) -> int:
         """What is said once ``exceeded`` tokens were said and the output is longer. Pure query.
 
-        Twice as many, as S3 doubles a reservation that turns out too small (arXiv 2306.06000 §4).
+        Twice as many, as S3 doubles a reservation that turns out too small (arXiv 2306.06000).
         """
         return 2 * exceeded
 

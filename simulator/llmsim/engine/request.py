@@ -31,7 +31,8 @@ class Request:
     """One request. The engine writes its progress and times; reports read them afterwards.
 
     Attributes:
-        id: Position in order of arrival, from 0.
+        id: Its number in the workload, from 0: its position in order of arrival or, where sessions bring requests,
+            session after session, however fast they are served.
         arrival_s: When it reached the router, in seconds from the run's start.
         held_s: For how long its client had held it back by then.
         input_tokens: Prompt length.
@@ -41,6 +42,8 @@ class Request:
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
         class_name: Its SLO class.
+        tenant: Whose it is; "" where nobody says.
+        priority: Less is more urgent, as in vLLM's requests.
         model: The model it asks for; "" is the scenario's.
         session_id: The conversation it belongs to; "" without one.
         hash_ids: Chained hashes of its prompt's blocks, as in Mooncake's traces: equal ids mean equal
@@ -102,6 +105,7 @@ class Request:
         "output_tokens",
         "preemptions",
         "prefill_target",
+        "priority",
         "reason",
         "replica",
         "scheduled_s",
@@ -109,6 +113,7 @@ class Request:
         "status",
         "stints",
         "stop_at",
+        "tenant",
     )
 
     def __init__(
@@ -126,7 +131,8 @@ class Request:
         self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
         self.max_tokens = FOREVER
-        self.model = self.session_id = ""
+        self.model = self.session_id = self.tenant = ""
+        self.priority = 0
         self.hash_ids: tuple[int, ...] = ()
         self.hash_tokens = 512
         self.stints: tuple[Stint, ...] = ()

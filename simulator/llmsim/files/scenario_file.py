@@ -159,9 +159,9 @@ def model_conflicts(loaded: LoadedScenario) -> Iterator[tuple[Place, str]]:
         names = " or ".join(dict.fromkeys(model.name for model in models))
         yield from length_conflicts(scenario.workload, limits, f"{names}'s limit")
     served = {name for pool in scenario.fleet for name in loaded.names_of(scenario.model_of(pool).ref)}
-    for name in scenario.workload.models or ():
+    for place, name in scenario.workload.models_asked:
         if name not in served:
-            yield ("workload", "models", name), f"no pool serves '{name}'; {nearest(name, served)}"
+            yield ("workload", *place), f"no pool serves '{name}'; {nearest(name, served)}"
 
 
 def _error(document: Document) -> ScenarioError:

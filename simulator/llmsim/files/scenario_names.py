@@ -41,6 +41,10 @@ def make_paths_absolute(value: dict[str, Any], base_dir: Path) -> None:
             _make_absolute(model, "path", base_dir)
     if isinstance(workload, dict):
         _make_absolute(workload, "trace", base_dir)
+        if isinstance(workload.get("clients"), str):
+            workload["clients"] = {"file": workload["clients"]}
+        if isinstance(workload.get("clients"), dict):
+            _make_absolute(workload["clients"], "file", base_dir)
         if str(workload.get("profile")).endswith((".yaml", ".yml")):
             _make_absolute(workload, "profile", base_dir)
     for _, cost_model in cost_models(value):
@@ -141,6 +145,11 @@ def _look_for_workload(document: Document) -> None:
         if isinstance(path, str) and Path(path).is_absolute() and not isfile(path):
             message = f"workload.{key}: no such file: {path}{_meant_profile(path) if key == 'trace' else ''}"
             document.problems.append(Problem(document.where(("workload", key)), message))
+    clients = workload.get("clients")
+    path = clients.get("file") if isinstance(clients, dict) else clients
+    if isinstance(path, str) and Path(path).is_absolute() and not isfile(path):
+        message = f"workload.clients: no such file: {path}"
+        document.problems.append(Problem(document.where(("workload", "clients")), message))
 
 
 def _meant_profile(path: str) -> str:

@@ -51,7 +51,9 @@ def steady_window(table: RequestTable, arrival: Arrival | None = None) -> tuple[
         arrival: How they were meant to arrive; None for a constant rate.
     """
     if isinstance(arrival, CHANGING):
-        what = {"diurnal": "a day", "modulated_gamma": "windows"}.get(arrival.kind, f"a {arrival.kind}")
+        what = {"diurnal": "a day", "modulated_gamma": "windows", "clients": "a file"}.get(
+            arrival.kind, f"a {arrival.kind}"
+        )
         return f"arrivals follow {what}, whose rate changes; every figure covers all of it"
     num_batches = min(MAX_BATCHES, len(table) // BATCH)
     if num_batches < MIN_BATCHES:

@@ -180,9 +180,7 @@ def _verdicts(
         return {**empty, **sure, "notes": partial + [unfinished] * bool(unfinished)}
     backlog = Backlog.of(table)
     overloaded = backlog.saturation == "overloaded"
-    window = (
-        "the queue never stopped growing" if overloaded else steady_window(table, scenario.workload.arrival)
-    )
+    window = "the queue never stopped growing" if overloaded else steady_window(table, scenario.workload.pace)
     words, shares = bottleneck(record, scenario, _load(record, table, duration_s))
     notes = [
         *backlog.notes(),

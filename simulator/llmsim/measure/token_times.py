@@ -61,6 +61,8 @@ class TokenTimes:
         """Rows that decode, by replica and lane."""
         steps = self._steps
         decoding = np.flatnonzero(steps.column("decode_tokens"))
+        if not len(decoding):
+            return {}
         lanes = np.stack((steps.column("replica")[decoding], steps.column("lane")[decoding]), axis=1)
         keys, which = np.unique(lanes.astype(np.int64), axis=0, return_inverse=True)
         order = np.argsort(which, kind="stable")

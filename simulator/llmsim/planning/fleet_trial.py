@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
+from llmsim.measure.shares import share_interval
 from llmsim.measure.slo import targets_missed
-from llmsim.measure.student import mean_interval
 from llmsim.planning.outcome import Outcome
 from llmsim.spec.targets import Slo
 
@@ -26,8 +26,9 @@ class Rules:
     """When a fleet counts as enough.
 
     Each of ``replications`` seeds has to meet the targets without being overloaded, and the lower end of
-    the interval of the mean attainment has to reach the share that the targets want. While that is not so,
+    the interval of the attainment has to reach the share that the targets want. While that is not so,
     and while the interval is wider than ``precision``, there are more seeds, up to ``MOST_REPLICATIONS``.
+    Where every request has to meet the targets no number of them makes it certain, and the seeds alone decide.
 
     Attributes:
         seed: The first; the others follow it, the same for every fleet (common random numbers).
@@ -77,6 +78,7 @@ class Trial:
         if not done or (done < rules.replications and not rules.is_replay):
             return "open"
         low, high = self.interval or (1.0, 1.0)
+        low = 1.0 if rules.slo.percentile == 1 else low
         wide = rules.precision is not None and high - low > 2 * rules.precision * self.attainment
         if low < rules.slo.percentile:
             return "too close to call" if done >= MOST_REPLICATIONS else "open"
@@ -107,12 +109,15 @@ class Trial:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of the mean attainment, by Student's t over seeds; none from one seed that could have been another."""
+        """Of the attainment, over seeds and over requests; none from one seed that could have been another."""
         scores = self.scores
         if self.rules.is_replay and scores:
             return scores[0], scores[0]
-        interval = mean_interval(scores)
-        return None if interval is None else (interval.low, min(1.0, interval.high))
+        if len(scores) < 2:
+            return None
+        return share_interval(
+            scores, sum(one.summary["offered"] for one in self.outcomes.values() if one.summary)
+        )
 
     @property
     def summary(self) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.planning.contenders import Contender
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.points import Point
-from llmsim.spec.arrivals import BurstArrivals, ClosedArrivals, MmppArrivals, ProfileArrivals, TraceArrivals
+from llmsim.spec.arrivals import BurstArrivals, ClosedArrivals, MmppArrivals, ScaledArrivals, TraceArrivals
 from llmsim.workload.stream import open_stream
 
 FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -42,7 +42,7 @@ def at_rate(loaded: LoadedScenario, factor: float) -> LoadedScenario:
     arrival = workload.arrival
     if isinstance(arrival, TraceArrivals):
         workload = workload.model_copy(update={"time_scale": workload.time_scale / factor})
-    elif isinstance(arrival, ProfileArrivals) and arrival.request_rate is None:
+    elif isinstance(arrival, ScaledArrivals) and arrival.request_rate is None:
         scale = (arrival.rate_scale or 1.0) * factor
         workload = workload.model_copy(update={"arrival": arrival.model_copy(update={"rate_scale": scale})})
     elif not isinstance(arrival, ClosedArrivals | BurstArrivals):

@@ -1,4 +1,4 @@
-"""A plan as text, as JSON, and the winner as a scenario ready to run."""
+"""A plan as text, as JSON, and the files of its directory: the winner as a scenario ready to run, the page."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from llmsim.report.plan_words import (
 from llmsim.report.verdict import METRICS
 from llmsim.report.whole_files import Fill, as_json, text
 
+WINNER = "winner.yaml"
+"""The scenario of the cheapest fleet, ready to run."""
 SHOWN = 12
 """Rows of the table of fleets that pass, or came closest."""
 
@@ -106,7 +108,7 @@ def fleet_files(answer: FleetAnswer, loaded: LoadedScenario) -> dict[str, Fill]:
         "report.html": text(plan_html(answer, loaded)),
     }
     if (winner := answer.winning_scenario) is not None:
-        files["winner.yaml"] = text(resolved_yaml(winner.scenario))
+        files[WINNER] = text(resolved_yaml(winner.scenario))
     return files
 
 

@@ -78,7 +78,8 @@ def _how_far(answer: FleetAnswer) -> dict[str, str]:
             facts["Saturation"] = "overloaded: requests came faster than they were served"
     if best.trial.state == "too close to call":
         facts["Too close"] = (
-            f"every seed met the targets, but after {len(best.trial.outcomes)} the interval still reaches below them"
+            f"every seed met the targets, but after {len(best.trial.outcomes)} the interval still reaches below them: "
+            "a longer workload would tell"
         )
     if (
         best.trial.replicas == answer.space.max_replicas
@@ -109,11 +110,13 @@ def notes_of(answer: FleetAnswer) -> Iterator[str]:
     else:
         yield (
             f"a fleet passes when each of {rules.replications} seeds (up to {MOST_REPLICATIONS} if it is close) "
-            "meets the targets and the interval of its mean attainment does not reach below them"
+            "meets the targets and the interval of its attainment does not reach below them"
         )
     close = [one for one in answer.trials if one.trial.state == "too close to call"]
     if close:
-        yield f"{len(close)} fleets are too close to call, and count as failed: the cheapest at {cost_of(close[0])}"
+        one = "1 fleet is too close to call, and counts as failed: it costs"
+        many = f"{len(close)} fleets are too close to call, and count as failed: the cheapest costs"
+        yield f"{one if len(close) == 1 else many} {cost_of(close[0])}"
     if any(one.kind == "fewer" for one in answer.pruned):
         yield "fleets with fewer replicas than one that fails clearly are taken to fail, not simulated"
     if answer.objective == "accelerators":

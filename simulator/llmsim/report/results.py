@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
 
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.planning.compare import Comparison
@@ -14,11 +18,14 @@ from llmsim.planning.fleet_answer import FleetAnswer
 from llmsim.planning.grid import Grid
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.sweep import by_setting
+from llmsim.report.compare import compare_text
 from llmsim.report.compare_files import compare_files
 from llmsim.report.compare_words import verdicts
-from llmsim.report.plan import fleet_files, fleet_json
-from llmsim.report.sweep import failures, point_columns
+from llmsim.report.plan import fleet_files, fleet_json, fleet_table
+from llmsim.report.plan_words import cost_of, settings_of
+from llmsim.report.sweep import failures, point_columns, sweep_table
 from llmsim.report.sweep_files import sweep_files
+from llmsim.report.trimmed import Trimmed
 from llmsim.report.whole_files import Fill, prepare, write_all
 
 if TYPE_CHECKING:
@@ -65,6 +72,9 @@ class SweepResult:
         return _saved(
             Path(directory), sweep_files(self.grid.loaded, self.grid.axes, self.outcomes), "sweep.json"
         )
+
+    def _repr_html_(self) -> str:
+        return as_html(sweep_table(self.outcomes))
 
     def __repr__(self) -> str:
         failed = len(failures(self.outcomes))
@@ -115,6 +125,9 @@ class CompareResult:
         """Write what ``llmsim compare`` writes to ``directory``, which it returns."""
         return _saved(Path(directory), compare_files(self.comparison), "summary.json")
 
+    def _repr_html_(self) -> str:
+        return as_html(compare_text(self.comparison))
+
     def __repr__(self) -> str:
         return f"<CompareResult {'; '.join(sentence.strip() for sentence in self.verdicts)}>"
 
@@ -145,16 +158,24 @@ class PlanResult:
         """Write what ``llmsim plan`` writes to ``directory``, which it returns."""
         return _saved(Path(directory), fleet_files(self.answer, self.loaded), "plan.json")
 
+    def _repr_html_(self) -> str:
+        return as_html(fleet_table(self.answer, self.loaded))
+
     def __repr__(self) -> str:
         found = self.answer.winner
-        best = (
-            f"{found.usd_per_hour:.2f} $ an hour"
-            if found and found.usd_per_hour
-            else "found"
-            if found
-            else "none"
-        )
-        return f"<PlanResult {self.loaded.scenario.name}: {best}, {self.answer.runs} runs>"
+        best = f"{cost_of(found)} for {settings_of(self.answer, found)}" if found else "no fleet"
+        runs = self.answer.runs
+        return f"<PlanResult {self.loaded.scenario.name}: {best}, {runs} run{'s' * (runs != 1)}>"
+
+
+NOTEBOOK_COLUMNS = 150
+
+
+def as_html(report: RenderableType) -> str:
+    """What a notebook shows of a study: the report that the command line prints, in columns."""
+    shown = StringIO()
+    Console(file=shown, width=NOTEBOOK_COLUMNS).print(Trimmed(report, NOTEBOOK_COLUMNS))
+    return f'<pre style="white-space: pre; overflow-x: auto">{escape(shown.getvalue())}</pre>'
 
 
 def _saved(directory: Path, files: Mapping[str, Fill], mark: str) -> Path:

@@ -10,6 +10,7 @@ from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.sim.client import Client
 from llmsim.sim.clock import ARRIVAL, Alarm, Clock
+from llmsim.sim.conversations import Conversations, Following
 from llmsim.sim.door import Door
 from llmsim.sim.handover import Handover
 from llmsim.sim.limited_door import LimitedDoor
@@ -34,6 +35,10 @@ class RequestSource(Protocol):
     total: int | None
     max_concurrency: int | None
     most_in_flight: int | None
+
+    @property
+    def following(self) -> Following | None:
+        """What says which request another one brings; None where none does."""
 
     def requests(self) -> Iterator[Request]:
         """Open loop: every request, in order of arrival."""
@@ -67,6 +72,7 @@ class Fleet:
         self._next_offers = 0
         self._next_user: Callable[[], None] | None = None
         self._client: Client | None = None
+        self._conversations: Conversations | None = None
 
     def add(self, engine: Engine, front_end: FrontEnd = NO_FRONT_END, role: Role = "mixed") -> Replica:
         """A replica that runs ``engine``, which is numbered as the next. Nobody sends to it before it joins."""
@@ -113,6 +119,8 @@ class Fleet:
         )
         if self.stream.most_in_flight is not None:
             self._client = Client(self.clock, self.stream.most_in_flight, self._offer)
+        if self.stream.following is not None:
+            self._conversations = Conversations(self.clock, self.stream.following, self._issue)
         if self.stream.max_concurrency is None:
             self.clock.process(self._open_loop())
         else:
@@ -131,7 +139,7 @@ class Fleet:
     def _open_loop(self) -> Generator[Alarm, None, None]:
         clock = self.clock
         alarm = Alarm(clock)
-        issue = self._client.issue if self._client else self._offer
+        issue = self._issue
         for req in self.stream.requests():
             yield clock.again(alarm, req.arrival_s, ARRIVAL)
             moment_s = req.arrival_s * (1 + TIE)
@@ -140,6 +148,11 @@ class Fleet:
             issue(req)
         self._all_offered = True
         self.ended(())
+
+    @property
+    def _issue(self) -> Callable[[Request], None]:
+        """What takes a request that is due."""
+        return self._client.issue if self._client else self._offer
 
     def _closed_loop_arrival(self) -> None:
         """A user sends the next request, now: after all completions of this moment."""
@@ -201,8 +214,9 @@ class Fleet:
     def ended(self, requests: Sequence[Request]) -> None:
         """``requests`` are done, one way or another."""
         self.num_finished += len(requests)
+        over = self._conversations.ended(requests) if self._conversations else len(requests)
         if self._next_user:
-            for _ in requests:
+            for _ in range(over):
                 self._next_user()
         if self._client:
             self._client.ended(len(requests))
@@ -212,4 +226,5 @@ class Fleet:
     def _is_over(self) -> bool:
         """Whether every request is done and none will follow. Pure query."""
         held = self._next_offers or (self._client.num_held if self._client else 0)
-        return self._all_offered and not held and self.num_finished == len(self.requests)
+        pending = self._conversations.num_pending if self._conversations else 0
+        return self._all_offered and not held and not pending and self.num_finished == len(self.requests)

@@ -12,11 +12,11 @@ from llmsim.sim.build import options_of
 from llmsim.sim.clock import Clock
 from llmsim.sim.replica import Replica
 from llmsim.sim.routers.base import LACKING, Router, Setting
-from llmsim.workload.stream import RequestStream
+from llmsim.workload.stream import Stream
 
 
 def open_routers(
-    loaded: LoadedScenario, replicas: Sequence[Replica], stream: RequestStream, clock: Clock
+    loaded: LoadedScenario, replicas: Sequence[Replica], stream: Stream, clock: Clock
 ) -> dict[str, Router]:
     """Every name that requests may give a model to the router of its replicas; "" is the scenario's model.
 
@@ -60,12 +60,13 @@ def open_decode_routers(
     return routers
 
 
-def _problems(loaded: LoadedScenario, stream: RequestStream, routers: dict[str, Router]) -> Iterator[Problem]:
+def _problems(loaded: LoadedScenario, stream: Stream, routers: dict[str, Router]) -> Iterator[Problem]:
     scenario = loaded.scenario
     needs = next(iter(routers.values())).needs
     if needs and needs not in stream.labels:
         yield Problem("router", LACKING[needs].format(kind=scenario.router.kind))
-    where = "workload.models" if scenario.workload.models else "workload.trace"
+    workload = scenario.workload
+    where = "workload.models" if workload.models else f"workload.{'clients' if workload.clients else 'trace'}"
     for name in sorted(stream.models - routers.keys()):
         if name:
             message = f"requests ask for the model '{name}', which no pool serves"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from statistics import fmean
 
 from llmsim.cost.memory import KVCapacity, MemoryUse, kv_pool
@@ -10,12 +9,11 @@ from llmsim.cost.parallel import ParallelPlan
 from llmsim.cost.plan import Formats
 from llmsim.cost.pool_plan import parallel_plan
 from llmsim.cost.search import Choice, Demand, StagesOf, search
-from llmsim.engine.request import Request
 from llmsim.files import catalog
 from llmsim.files.machines import machine_of
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.spec.serving import Pool
-from llmsim.workload.stream import RequestStream, open_stream
+from llmsim.workload.stream import open_stream
 
 SAMPLE = 1000
 """Requests of the workload that its mean lengths are taken from."""
@@ -51,7 +49,7 @@ def demand_of(loaded: LoadedScenario, pool: Pool) -> Demand:
     scenario = loaded.scenario
     spec = scenario.engine_of(pool)
     stream = open_stream(scenario.workload, scenario.simulation.seed, loaded.base_dir)
-    requests = _sample(stream)
+    requests = stream.sample(SAMPLE)
     engines = sum(each.replicas * each.data_parallel_size for each in scenario.fleet)
     sequences = spec.max_num_seqs
     in_flight = stream.max_concurrency or stream.most_in_flight
@@ -67,10 +65,3 @@ def demand_of(loaded: LoadedScenario, pool: Pool) -> Demand:
         spec.num_kv_tokens,
         None if tpot_ms is None else tpot_ms / 1e3,
     )
-
-
-def _sample(stream: RequestStream) -> list[Request]:
-    if stream.max_concurrency is None:
-        return list(islice(stream.requests(), SAMPLE))
-    drawn = (stream.draw(0.0) for _ in range(SAMPLE))
-    return [request for request in drawn if request is not None]

@@ -48,6 +48,7 @@ class RequestList:
         self.total: int | None = len(requests)
         self.max_concurrency = max_concurrency
         self.most_in_flight = most_in_flight
+        self.following = None
         self.skipped: dict[str, int] = {}
         self._requests = requests
         self._next = iter(requests)

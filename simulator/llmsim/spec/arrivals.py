@@ -101,25 +101,41 @@ class TraceArrivals(Strict):
     kind: Literal["trace"]
 
 
-class ProfileArrivals(Strict):
+class ScaledArrivals(Strict):
+    """What arrivals have in common whose rate something else says."""
+
+    request_rate: Rate | None = Field(None, description="scales them to this mean rate; null keeps their own")
+    rate_scale: float | None = Field(
+        None, ge=LEAST_SCALE, le=MOST_SCALE, description="multiplies their own rate; null is 1"
+    )
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> ScaledArrivals:
+        if self.request_rate is not None and self.rate_scale is not None:
+            raise ValueError("request_rate and rate_scale both set the mean rate; keep one")
+        return self
+
+    def factor(self, own_rate: float) -> float:
+        """What multiplies rates whose mean is ``own_rate``. Pure query."""
+        return self.request_rate / own_rate if self.request_rate else self.rate_scale or 1.0
+
+
+class ProfileArrivals(ScaledArrivals):
     """Random arrivals whose rate and burstiness follow the ``profile``; it repeats when it ends.
 
     Source: the profile; ``llmsim list workloads`` names it.
     """
 
     kind: Literal["profile"]
-    request_rate: Rate | None = Field(
-        None, description="scales the profile to this mean rate; null keeps its own"
-    )
-    rate_scale: float | None = Field(
-        None, ge=LEAST_SCALE, le=MOST_SCALE, description="multiplies the profile's rate; null is 1"
-    )
 
-    @model_validator(mode="after")
-    def _one_scale(self) -> ProfileArrivals:
-        if self.request_rate is not None and self.rate_scale is not None:
-            raise ValueError("request_rate and rate_scale both set the mean rate; keep one")
-        return self
+
+class ClientsArrivals(ScaledArrivals):
+    """The times of each of the ``clients``.
+
+    Source: ServeGen (Xiang et al., NSDI 2026) composes workloads of clients.
+    """
+
+    kind: Literal["clients"]
 
 
 class DiurnalArrivals(Strict):
@@ -229,9 +245,27 @@ Arrival = Annotated[
     | MmppArrivals
     | ModulatedGammaArrivals
     | TraceArrivals
-    | ProfileArrivals,
+    | ProfileArrivals
+    | ClientsArrivals,
     Field(discriminator="kind"),
 ]
 
-CHANGING = TraceArrivals | ProfileArrivals | DiurnalArrivals | ModulatedGammaArrivals
+CHANGING = TraceArrivals | ScaledArrivals | DiurnalArrivals | ModulatedGammaArrivals
 """Arrivals that follow something with a beginning and an end, not a law that stays the same."""
+
+RATED = PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals | ModulatedGammaArrivals
+"""Arrivals that say their mean rate."""
+
+MAX_REQUESTS = 10**8
+"""More than that takes hours and more memory than a machine has: a slip of the pen, not a workload."""
+
+
+def requests_per_s(arrival: Arrival) -> float:
+    """The mean rate that ``arrival`` itself says; 0 where something else decides it. Pure query."""
+    if isinstance(arrival, RATED):
+        return arrival.request_rate
+    if isinstance(arrival, MmppArrivals):
+        return arrival.request_rate or arrival.own_rate
+    if isinstance(arrival, BurstArrivals) and arrival.size and arrival.every_s:
+        return arrival.size / arrival.every_s
+    return 0.0

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from llmsim.spec.arrivals import (
+    CHANGING,
     LEAST_SCALE,
+    MAX_REQUESTS,
     MOST_SCALE,
     Arrival,
-    BurstArrivals,
-    ConstantArrivals,
-    DiurnalArrivals,
-    GammaArrivals,
-    MmppArrivals,
-    ModulatedGammaArrivals,
-    PoissonArrivals,
+    ClientsArrivals,
     PositiveInt,
     Seconds,
 )
-from llmsim.spec.base import Strict, raise_problems
+from llmsim.spec.base import Place, Strict, raise_problems
+from llmsim.spec.clients import Client, ClientArrival, ClientFile
 from llmsim.spec.lengths import Tokens
 from llmsim.spec.prefixes import SharedPrefix
-
-RATED = PoissonArrivals | GammaArrivals | ConstantArrivals | DiurnalArrivals | ModulatedGammaArrivals
-"""Arrivals that say their mean rate."""
-
-MAX_REQUESTS = 10**8
-"""More than that takes hours and more memory than a machine has: a slip of the pen, not a workload."""
+from llmsim.spec.sessions import Sessions
+from llmsim.spec.workload_conflicts import SOURCES, workload_conflicts
 
 
 class RowLengths(Strict):
@@ -65,17 +57,32 @@ class Workload(Strict):
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
+    sessions: Sessions | None = Field(
+        None, description="requests that follow one another; `arrival` then says when sessions begin"
+    )
     num_requests: PositiveInt | None = Field(None, le=MAX_REQUESTS, description="requests offered in all")
+    n: PositiveInt = Field(
+        1,
+        le=1024,
+        description="completions asked for of every prompt, equally long: sequences of their own, as in vLLM V1, which "
+        "share the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+    )
     num_sessions: PositiveInt | None = Field(
         None,
         le=MAX_REQUESTS,
-        description="sessions that the requests belong to, each to any of them; null is none but a trace's own",
+        description="sessions that the requests belong to, each to any of them; null is none but a trace's own. With "
+        "`sessions`, how many begin in all",
     )
     models: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None,
         min_length=1,
         description="share of the requests that ask for each model, by a name that pools serve; null asks for the "
         "scenario's, or what a trace's column `model` says",
+    )
+    clients: list[Client] | ClientFile | None = Field(
+        None,
+        description="groups of users with requests of their own: a list, or {file: FILE} in ServeGen's form; null is "
+        "one group, described by the other keys",
     )
     duration_s: Seconds | None = Field(None, description="requests arrive before this time")
     max_concurrency: PositiveInt | None = Field(
@@ -107,24 +114,60 @@ class Workload(Strict):
 
     @model_validator(mode="before")
     @classmethod
+    def _file_is_clients(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("clients"), str):
+            return {**value, "clients": {"file": value["clients"]}}
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
     def _own_times_by_default(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("arrival") is None:
-            for source in ("trace", "profile"):
+            for source in SOURCES:
                 if value.get(source) is not None:
                     return {**value, "arrival": {"kind": source}}
         return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Workload:
-        problems = [*_source_conflicts(self), *_length_conflicts(self), *_extent_conflicts(self)]
-        raise_problems("Workload", (((key,), message) for key, message in problems))
+        raise_problems("Workload", workload_conflicts(self))
         return self
 
     @property
     def labels(self) -> frozenset[str]:
         """Attributes that the requests have by the workload's own keys, a trace's left out."""
-        drawn = {"session_id": self.num_sessions, "model": self.models, "hash_ids": self.shared_prefix}
-        return frozenset(name for name, value in drawn.items() if value is not None)
+        drawn = {
+            "session_id": self.num_sessions or self.sessions,
+            "model": self.models,
+            "hash_ids": self.shared_prefix or self.sessions,
+        }
+        own = {name for name, value in drawn.items() if value is not None}
+        if self.clients is not None:
+            own.add("tenant")
+        for client in self.listed_clients:
+            own |= {"session_id", "hash_ids"} if client.sessions else set()
+            own |= {"hash_ids"} if client.shared_prefix else set()
+        return frozenset(own)
+
+    @property
+    def listed_clients(self) -> list[Client]:
+        """The clients that the scenario itself describes. Pure query."""
+        return self.clients if isinstance(self.clients, list) else []
+
+    @property
+    def models_asked(self) -> list[tuple[Place, str]]:
+        """Where a model is named, and its name. Pure query."""
+        own: list[tuple[Place, str]] = [(("models", name), name) for name in self.models or ()]
+        clients = enumerate(self.listed_clients)
+        return own + [(("clients", i, "model"), client.model) for i, client in clients if client.model]
+
+    @property
+    def pace(self) -> Arrival | ClientArrival | None:
+        """The arrivals whose rate decides whether there is a steady state; None where it is constant. Pure query."""
+        changing = [client.arrival for client in self.listed_clients if isinstance(client.arrival, CHANGING)]
+        if isinstance(self.arrival, ClientsArrivals) and self.listed_clients:
+            return changing[0] if changing else None
+        return self.arrival
 
     @property
     def prefix_tokens(self) -> int:
@@ -134,73 +177,14 @@ class Workload(Strict):
     @property
     def prompt_tokens(self) -> Tokens | None:
         """The whole prompt's length, where one number or distribution says it. Pure query."""
-        return None if self.shared_prefix else self.input_tokens
+        return None if self.shared_prefix or self.sessions or self.clients else self.input_tokens
+
+    @property
+    def counts_sessions(self) -> bool:
+        """Whether a number of sessions ends the workload. Pure query."""
+        return self.sessions is not None and self.num_sessions is not None
 
     @property
     def has_row_lengths(self) -> bool:
         """Whether lengths come from rows of the trace."""
         return self.trace is not None and self.input_tokens is None
-
-
-def _source_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
-    """(key, message) of each mistake about traces and profiles."""
-    kind = workload.arrival.kind
-    given = {"trace": workload.trace, "profile": workload.profile}
-    if all(given.values()):
-        yield "profile", "there is a trace already; keep one of the two"
-    if kind in given and given[kind] is None:
-        yield "arrival", f"kind {kind} needs `{kind}:` beside `arrival:`"
-    for source, value in given.items():
-        if value and kind != source and workload.input_tokens is not None:
-            yield (
-                source,
-                "not used: times come from `arrival`, lengths from `input_tokens`; remove it or one of them",
-            )
-    if workload.time_scale != 1 and kind not in given:
-        yield "time_scale", f"stretches a trace or a profile; with {kind} arrivals change their rate"
-    for key in ("limit", "timestamp_unit"):
-        if getattr(workload, key) is not None and workload.trace is None:
-            yield key, "is about a trace, and there is none"
-
-
-def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
-    """(key, message) of each mistake about where lengths come from."""
-    own = {key: getattr(workload, key) for key in ("input_tokens", "output_tokens")}
-    missing = [key for key, value in own.items() if value is None]
-    if len(missing) == 1 or (missing and workload.trace is None and workload.profile is None):
-        for key in missing:
-            yield (
-                key,
-                "missing: lengths come from input_tokens and output_tokens, a trace or a profile",
-            )
-    if workload.lengths is not None and not workload.has_row_lengths:
-        yield "lengths", "takes lengths from a trace; it needs `trace:`, and no input_tokens or output_tokens"
-
-
-def _requests_per_s(arrival: Arrival) -> float:
-    """The mean rate that ``arrival`` itself says; 0 where something else decides it. Pure query."""
-    if isinstance(arrival, RATED):
-        return arrival.request_rate
-    if isinstance(arrival, MmppArrivals):
-        return arrival.request_rate or arrival.own_rate
-    if isinstance(arrival, BurstArrivals) and arrival.size and arrival.every_s:
-        return arrival.size / arrival.every_s
-    return 0.0
-
-
-def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
-    """(key, message) of each mistake about how many requests there are."""
-    arrival, count, duration_s = workload.arrival, workload.num_requests, workload.duration_s
-    if count is not None and duration_s is not None:
-        yield "duration_s", "num_requests and duration_s both end the workload; keep one"
-    if arrival.kind == "closed" and workload.max_concurrency is not None:
-        yield "max_concurrency", "a closed loop has its own, `arrival.max_concurrency`; remove this one"
-    if arrival.kind == "trace" and count is not None:
-        yield "num_requests", "a trace ends with its rows; write `limit` to use fewer"
-    if isinstance(arrival, BurstArrivals) and arrival.every_s is None and duration_s is not None:
-        yield "duration_s", "one burst takes no time; write `num_requests`"
-    if duration_s is not None and (expected := _requests_per_s(arrival) * duration_s) > MAX_REQUESTS:
-        yield "duration_s", f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
-    has_end = arrival.kind in ("trace", "profile") or workload.has_row_lengths
-    if count is None and duration_s is None and not has_end:
-        yield "num_requests", "required, but missing (or `duration_s`): how many requests there are"

@@ -9,6 +9,7 @@ from llmsim.spec.arrivals import (
     ProfileArrivals,
     TraceArrivals,
 )
+from llmsim.spec.clients import Client, ClientFile
 from llmsim.spec.lengths import (
     ChoiceTokens,
     LogNormalTokens,
@@ -19,17 +20,23 @@ from llmsim.spec.lengths import (
 )
 from llmsim.spec.workload import Workload
 
+WHOSE = {"clients": "the clients'"}
+"""Kinds of arrivals in words, where their names are none."""
+
 
 def describe(workload: Workload, mean_rate: float | None) -> str:
     """``poisson arrivals, 10 req/s; 512 tokens in, 64 to 192 (uniform) out; 10,000 requests``. Pure."""
     lengths = f"{_prefix(workload)}{_lengths(workload)}"
-    parts = [_arrivals(workload, mean_rate), _cap(workload), lengths, _extent(workload)]
+    parts = [_arrivals(workload, mean_rate), _sessions(workload), _cap(workload), lengths, _extent(workload)]
     return "; ".join(part for part in parts if part)
 
 
 def _arrivals(workload: Workload, mean_rate: float | None) -> str:
-    rate = "" if mean_rate is None else f", {mean_rate:.4g} req/s"
+    what = "sessions/s" if workload.sessions else "req/s"
+    rate = "" if mean_rate is None else f", {mean_rate:.4g} {what}"
     match workload.arrival:
+        case ClosedArrivals(max_concurrency=users) if workload.sessions:
+            return f"closed loop of {users:,} users"
         case ClosedArrivals(max_concurrency=users):
             return f"closed loop of {users:,} in flight"
         case BurstArrivals(size=size, every_s=every_s):
@@ -39,7 +46,12 @@ def _arrivals(workload: Workload, mean_rate: float | None) -> str:
         case TraceArrivals() | ProfileArrivals() as arrival:
             return f"arrivals of {arrival.kind} {workload.trace or workload.profile}{rate}"
         case arrival:
-            return f"{arrival.kind} arrivals{rate}"
+            return f"{WHOSE.get(arrival.kind, arrival.kind)} arrivals{rate}"
+
+
+def _sessions(workload: Workload) -> str:
+    sessions = workload.sessions
+    return f"sessions of {sessions.mean_requests:.3g} requests on average" if sessions else ""
 
 
 def _cap(workload: Workload) -> str:
@@ -54,7 +66,17 @@ def _prefix(workload: Workload) -> str:
     return f"{which} of {shared.tokens:,} tokens, then "
 
 
+def _clients(clients: list[Client] | ClientFile) -> str:
+    if isinstance(clients, ClientFile):
+        return f"those of {clients.file}{f', {clients.category}' if clients.category else ''}"
+    total = sum(client.share or 0.0 for client in clients)
+    said = [client.name + (f" {client.share / total:.0%}" if client.share else "") for client in clients]
+    return f"{len(clients)} of them: {', '.join(said[:6])}{' …' if len(said) > 6 else ''}"
+
+
 def _lengths(workload: Workload) -> str:
+    if workload.clients is not None:
+        return _clients(workload.clients)
     if workload.input_tokens is not None and workload.output_tokens is not None:
         return f"{_tokens(workload.input_tokens)} tokens in, {_tokens(workload.output_tokens)} out"
     if workload.has_row_lengths:
@@ -79,5 +101,8 @@ def _tokens(tokens: Tokens) -> str:
 
 def _extent(workload: Workload) -> str:
     if workload.num_requests is not None:
-        return f"{workload.num_requests:,} requests"
+        times = f" of {workload.n:,} completions" if workload.n > 1 else ""
+        return f"{workload.num_requests:,} requests{times}"
+    if workload.counts_sessions:
+        return f"{workload.num_sessions:,} sessions"
     return "" if workload.duration_s is None else f"{workload.duration_s:,g} s"

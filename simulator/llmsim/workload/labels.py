@@ -25,7 +25,11 @@ def label_source(workload: Workload, streams: Streams, trace: Trace | None) -> C
         ScenarioError: The trace has labels of its own that the workload would draw.
     """
     own = set(trace.labels) if trace is not None and workload.has_row_lengths else set()
-    keys = {"session_id": "num_sessions", "model": "models", "hash_ids": "shared_prefix"}
+    keys = {
+        "session_id": "num_sessions",
+        "model": "models",
+        "hash_ids": "shared_prefix",
+    }
     twice = [keys[name] for name in sorted(own & workload.labels)]
     if twice:
         message = "the trace says that itself, row by row; remove it"
@@ -35,7 +39,7 @@ def label_source(workload: Workload, streams: Streams, trace: Trace | None) -> C
 
 def _draws(workload: Workload, streams: Streams) -> Draws:
     draws: Draws = {}
-    if workload.num_sessions is not None:
+    if workload.num_sessions is not None and workload.sessions is None:
         sessions = _picks([str(number) for number in range(workload.num_sessions)], streams("sessions"))
         draws["session_id"] = sessions
     if workload.models is not None:

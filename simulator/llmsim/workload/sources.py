@@ -12,6 +12,7 @@ from llmsim.errors import InvariantError, Problem, ScenarioError, TraceError
 from llmsim.files.traces import Trace, read_trace
 from llmsim.rng import Streams
 from llmsim.spec.arrivals import (
+    MAX_REQUESTS,
     Arrival,
     BurstArrivals,
     ConstantArrivals,
@@ -22,8 +23,9 @@ from llmsim.spec.arrivals import (
     PoissonArrivals,
     ProfileArrivals,
     TraceArrivals,
+    requests_per_s,
 )
-from llmsim.spec.workload import MAX_REQUESTS, RATED, Workload
+from llmsim.spec.workload import Workload
 from llmsim.workload import arrivals, lengths
 from llmsim.workload.diurnal import day
 from llmsim.workload.modulated import MmppTimes, modulated_gamma
@@ -79,7 +81,7 @@ def arrival_source(
 
 def drawn_source(arrival: Arrival, streams: Streams) -> ArrivalSource:
     """Arrivals that need neither a trace nor a profile."""
-    rate: float | None = arrival.request_rate if isinstance(arrival, RATED) else None
+    rate = requests_per_s(arrival) or None
     match arrival:
         case PoissonArrivals():
             start: Start = partial(_renewal, arrival.request_rate, 1.0, streams)
@@ -88,18 +90,25 @@ def drawn_source(arrival: Arrival, streams: Streams) -> ArrivalSource:
         case DiurnalArrivals():
             start = partial(_days, day(arrival), streams)
         case MmppArrivals():
-            rate, start = arrival.request_rate or arrival.own_rate, partial(MmppTimes, arrival, streams)
+            start = partial(MmppTimes, arrival, streams)
         case ModulatedGammaArrivals():
             start = partial(modulated_gamma, arrival, streams)
         case ConstantArrivals():
             start = partial(arrivals.SteadyArrivals, 1 / arrival.request_rate)
         case BurstArrivals(size=int(size), every_s=float(every_s)):
-            rate, start = size / every_s, partial(arrivals.SteadyArrivals, every_s, size)
+            start = partial(arrivals.SteadyArrivals, every_s, size)
         case BurstArrivals():
             start = partial(arrivals.SteadyArrivals, 0.0)
         case _:
-            start = _nothing_by_itself
+            start = nothing_by_itself
     return ArrivalSource(start, rate)
+
+
+def faster(arrival: Arrival, factor: float) -> Arrival:
+    """``arrival`` at ``factor`` times its rate. Pure."""
+    if isinstance(arrival, BurstArrivals) and arrival.every_s:
+        return arrival.model_copy(update={"every_s": arrival.every_s / factor})
+    return arrival.model_copy(update={"request_rate": requests_per_s(arrival) * factor})
 
 
 def _renewal(rate: float, burstiness: float, streams: Streams) -> arrivals.Take:
@@ -110,7 +119,8 @@ def _days(profile: RateProfile, streams: Streams) -> arrivals.Take:
     return arrivals.ProfileTimes(profile, 1.0, 1.0, streams("arrivals"))
 
 
-def _nothing_by_itself() -> arrivals.Take:
+def nothing_by_itself() -> arrivals.Take:
+    """Times of what has none."""
     raise InvariantError("a closed loop has no arrivals of its own: draw its requests one by one")
 
 
@@ -134,10 +144,11 @@ def _from_profile(
         raise ScenarioError(Problem("workload.arrival", message))
     rate, time_scale = profile.rate, workload.time_scale
     own_rate = mean_rate(rate) / time_scale
-    scale = arrival.request_rate / own_rate if arrival.request_rate else arrival.rate_scale or 1.0
-    end_s = rate.duration_s * time_scale if workload.num_requests is None else inf
+    scale = arrival.factor(own_rate)
+    counted = workload.num_requests is not None or workload.counts_sessions
+    end_s = inf if counted else rate.duration_s * time_scale
     expected = own_rate * scale * (workload.duration_s or end_s)
-    if workload.num_requests is None and expected > MAX_REQUESTS:
+    if not counted and expected > MAX_REQUESTS:
         message = f"about {expected:.3g} requests; at most {MAX_REQUESTS:,} can be simulated"
         raise ScenarioError(Problem("workload.arrival", message))
     return ArrivalSource(

@@ -18,7 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 S3_ACCURACY = {"s3-google-nq": 0.7713, "s3-pile": 0.656}
 """Share of requests whose bucket S3's classifier (DistilBERT, 10 buckets) finds: Jin et al. 2023,
-arXiv 2306.06000, read on 2026-11-21 as a survey quotes it (ri.k117.org)."""
+arXiv 2306.06000, as ri.k117.org quotes it; not compared with the paper."""
 
 
 class BucketOptions(Strict):
@@ -82,7 +82,7 @@ class Buckets(Predictor):
     An output that turns out longer is taken to be in the next bucket. That a miss lies beside the true bucket is an
     assumption; ``misses: uniform`` or a ``confusion`` matrix say otherwise.
 
-    Source: S3 (Jin et al. 2023, arXiv 2306.06000) §4.1.
+    Source: S3 (Jin et al. 2023, arXiv 2306.06000).
     """
 
     Options = BucketOptions

@@ -31,7 +31,7 @@ class DeadlineOptions(Strict):
 class EarliestDeadline(Ordered):
     """Chunked prefill, the earliest deadline first; a class without a target goes last, in order of arrival.
 
-    Source: Liu and Layland 1973, "Scheduling algorithms for multiprogramming in a hard-real-time environment" §7;
+    Source: Liu and Layland 1973, "Scheduling algorithms for multiprogramming in a hard-real-time environment";
     Dertouzos 1974: on one server, whenever every deadline can be met, this order meets them.
     """
 

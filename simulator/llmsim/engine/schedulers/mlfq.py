@@ -70,8 +70,8 @@ class SkipJoinQueues(Ordered):
     ``starve_limit_s`` starts anew in the first queue. KV stays where it is while there is room; then that of the last
     queue goes (:meth:`Ordered.reclaim`).
 
-    Source: FastServe (Wu et al. 2023, arXiv 2305.05920) §4, Algorithm 1. Its numbers of queues and its starvation limit
-    are not given there: the defaults here are assumptions.
+    Source: FastServe (Wu et al. 2023, arXiv 2305.05920). The number of queues, their ratio and the starvation limit are
+    assumptions here.
     """
 
     Options = QueueOptions

@@ -29,7 +29,7 @@ class PredictedReservation(Ordered):
     An output that turns out longer has its KV thrown away and comes again with the room that the predictor says then:
     twice as much, or the next bucket. Without a predictor it is Orca: everybody reserves ``max_model_len``.
 
-    Source: S3 (Jin et al. 2023, arXiv 2306.06000) §4.2 and §4.3, without its retraining.
+    Source: S3 (Jin et al. 2023, arXiv 2306.06000), without its retraining.
     """
 
     Options = ReservationOptions

@@ -33,7 +33,7 @@ class ShortestJobFirst(Ordered):
     Nobody who runs loses its seat to a shorter one. With ``aging`` a job of work W that has waited W / aging seconds
     goes before everyone who comes from then on, so that nobody starves. Without a predictor, the shortest prompt.
 
-    Source: Conway, Maxwell and Miller 1967, "Theory of Scheduling", §8; for outputs by prediction, Qiu et al. 2024,
+    Source: Conway, Maxwell and Miller 1967, "Theory of Scheduling"; for outputs by prediction, Qiu et al. 2024,
     arXiv 2404.08509 (SSJF).
     """
 

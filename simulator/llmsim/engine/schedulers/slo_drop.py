@@ -33,7 +33,7 @@ class SloDrop(EarliestDeadline):
     They are dropped at the iteration boundary at which that becomes so. What a prompt, and for ``deadline: e2el`` the
     output that the predictor says, takes at least is known from a profile of the server. Who has started is finished.
 
-    Source: AlpaServe (Li et al. 2023, arXiv 2302.11665) §4.3; Clockwork (Gujarati et al. 2020, OSDI) §4.
+    Source: AlpaServe (Li et al. 2023, arXiv 2302.11665); Clockwork (Gujarati et al. 2020, OSDI).
     """
 
     Options = DropOptions

@@ -39,7 +39,7 @@ class TokenCounters(Ordered):
     up. Two clients that always have requests waiting then differ by 2·max(w_p·L_input, w_q·M) in service at most, for
     prompts of up to L_input tokens and M tokens in the batch.
 
-    Source: Sheng et al. 2024, arXiv 2401.00588, Algorithm 2, Theorem 4.4, §4.3 for shares (OSDI 2024).
+    Source: Sheng et al. 2024, arXiv 2401.00588 (OSDI 2024), its weighted form included.
     """
 
     Options = FairnessOptions

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llmsim.engine.request import Request
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.targets import Slo
-from llmsim.workload.stream import RequestStream, open_stream
+from llmsim.workload.stream import Stream, open_stream
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -74,7 +74,8 @@ class Offered:
 def draw_offered(scenario: Scenario, base_dir: Path | None = None) -> Offered | None:
     """The requests of ``scenario``; None where they cannot be known before the run.
 
-    That is where the run's end cuts off the workload, or there are too many of them to hold.
+    That is where the run's end cuts off the workload, where requests wait for others, or where there are too many of
+    them to hold.
 
     Raises:
         UserError: The workload cannot be read.
@@ -84,6 +85,8 @@ def draw_offered(scenario: Scenario, base_dir: Path | None = None) -> Offered | 
     stream = open_stream(scenario.workload, scenario.simulation.seed, base_dir)
     if stream.max_concurrency is not None and stream.total is None:
         return None  # users go on until time ends, and how many requests that makes depends on the fleet
+    if stream.following is not None:
+        return None
     if (stream.total or 0) > MOST_REQUESTS:
         return None
     rows: list[tuple[float, int, int, int]] = []
@@ -97,7 +100,7 @@ def draw_offered(scenario: Scenario, base_dir: Path | None = None) -> Offered | 
     return _columns(rows, names, scenario.slo) if rows else None
 
 
-def _all(stream: RequestStream) -> Iterator[Request]:
+def _all(stream: Stream) -> Iterator[Request]:
     if stream.max_concurrency is None:
         yield from stream.requests()
         return

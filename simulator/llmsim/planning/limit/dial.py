@@ -16,7 +16,7 @@ from llmsim.spec.arrivals import (
     BurstArrivals,
     ClosedArrivals,
     MmppArrivals,
-    ProfileArrivals,
+    ScaledArrivals,
     TraceArrivals,
 )
 from llmsim.spec.workload import Workload
@@ -73,10 +73,11 @@ def dial_of(loaded: LoadedScenario) -> Dial:
     """
     workload = loaded.scenario.workload
     match workload.arrival:
-        case ProfileArrivals(request_rate=None):
-            return _of_arrival(workload, "rate_scale", "× the profile's rate", given=1.0)
+        case ScaledArrivals(request_rate=None):
+            return _of_arrival(workload, "rate_scale", "× its own rate", given=1.0)
         case ClosedArrivals():
-            return _of_arrival(workload, "max_concurrency", "in flight", is_whole=True)
+            unit = "users" if workload.sessions else "in flight"
+            return _of_arrival(workload, "max_concurrency", unit, is_whole=True)
         case BurstArrivals(size=int()):
             return _of_arrival(workload, "size", "requests in a burst", is_whole=True)
         case BurstArrivals():
@@ -88,7 +89,8 @@ def dial_of(loaded: LoadedScenario) -> Dial:
             return Dial(TIME_SCALE, 1 / workload.time_scale, "× the trace's rate")
         case arrival:
             own_rate = arrival.own_rate if isinstance(arrival, MmppArrivals) else None
-            return _of_arrival(workload, "request_rate", "req/s", given=own_rate)
+            unit = "sessions/s" if workload.sessions else "req/s"
+            return _of_arrival(workload, "request_rate", unit, given=own_rate)
 
 
 def _of_arrival(
@@ -124,7 +126,11 @@ def dial_over(axis: Axis, loaded: LoadedScenario) -> Dial:
 
 
 def _unit(key: str) -> str:
-    units = {"request_rate": "req/s", "max_concurrency": "in flight", "rate_scale": "× the profile's rate"}
+    units = {
+        "request_rate": "req/s",
+        "max_concurrency": "in flight",
+        "rate_scale": "× its own rate",
+    }
     return units.get(key.rpartition(".")[2], "")
 
 

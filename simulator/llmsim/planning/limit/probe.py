@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from llmsim.measure.saturation import TOO_SHORT
+from llmsim.measure.shares import share_interval
 from llmsim.measure.slo import costs_too_much, has_targets, targets_missed
-from llmsim.measure.student import mean_interval
 from llmsim.planning.limit.search import Look
 from llmsim.planning.limit.tails import Summary, Tail, tails_of
 from llmsim.planning.outcome import Outcome
 from llmsim.planning.points import Setting
 from llmsim.spec.targets import Slo
 
-Z = 1.959964
-"""The normal quantile that leaves 2.5% beyond it: intervals are at 95%, as Student's."""
 UNDECIDED = 0.9
 """Strain of a load that passes while its queue may go on growing."""
 OVER = 10.0
@@ -122,7 +119,7 @@ def judge(load: float, value: Any, setting: Setting, outcomes: Sequence[Outcome]
         setting,
         tuple(outcomes),
         attainment,
-        _interval([summary["slo_attainment"] or 0.0 for summary in summaries], pooled["offered"])
+        share_interval([summary["slo_attainment"] or 0.0 for summary in summaries], pooled["offered"])
         if summaries and attainment is not None
         else None,
         tails,
@@ -166,22 +163,6 @@ def _weighted(shares: Sequence[tuple[float | None, int]]) -> float | None:
     counted = [(share, weight) for share, weight in shares if share is not None and weight]
     total = sum(weight for _, weight in counted)
     return sum(share * weight for share, weight in counted) / total if total else None
-
-
-def _interval(shares: Sequence[float], offered: int) -> tuple[float, float]:
-    """Where the attainment lies: Wilson's interval over requests, or Student's over replications if wider.
-
-    Requests of one run depend on each other, which Wilson's (JASA 22, 1927) does not know; few replications may
-    agree by chance, which Student's does not.
-    """
-    share, n = float(np.mean(shares)), max(1, offered)
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low, high = middle - half, middle + half
-    student = mean_interval(shares)
-    if student is not None:
-        low, high = min(low, student.low), max(high, student.high)
-    return max(0.0, low), min(1.0, high)
 
 
 def _strain(summaries: Sequence[Summary], attainment: float | None, tails: Sequence[Tail], slo: Slo) -> float:

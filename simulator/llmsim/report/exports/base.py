@@ -84,8 +84,9 @@ class Load:
     @classmethod
     def of(cls, run: FinishedRun) -> Load:
         """The workload's. Arrivals whose rate changes have the mean rate at which they were offered."""
-        cap = run.loaded.scenario.workload.max_concurrency
-        match run.loaded.scenario.workload.arrival:
+        workload = run.loaded.scenario.workload
+        cap = workload.max_concurrency
+        match workload.arrival if workload.sessions is None else None:
             case ClosedArrivals(max_concurrency=users):
                 return cls(float("inf"), 1.0, users)
             case BurstArrivals(every_s=None):
