@@ -136,6 +136,15 @@ def test_vllm_v1_serves_the_lower_priority_number_first():
     assert [0, 3, 2, 1] == sorted(range(4), key=lambda i: requests[i].scheduled_s)
 
 
+def test_vllm_v1_takes_a_requests_own_priority_where_its_class_has_none():
+    """One seat: of three that wait the one with priority -2 goes first."""
+    requests = of_classes("other", "other", "other", "other", output=5)
+    requests[3].priority = -2
+    serve(BY_PRIORITY, requests, seqs=1)
+
+    assert [0, 3, 1, 2] == sorted(range(4), key=lambda i: requests[i].scheduled_s)
+
+
 def test_vllm_v1_preempts_the_lowest_priority_and_of_these_the_latest():
     """A full pool: of two batch requests between two chats the later one goes; under fcfs the newest chat does."""
     classes = ("chat", "batch", "batch", "chat")

@@ -27,7 +27,8 @@ class VllmV1Options(Strict):
     )
     priorities: dict[str, int] = Field(
         {},
-        description="priority of request classes, lower first, as in vLLM; a class that is not named has 0",
+        description="priority of request classes, lower first; a class that is not named has what its requests "
+        "say (`priority` of workload.clients, 0 by default)",
     )
     long_prefill_token_threshold: int = Field(
         0,
@@ -69,7 +70,7 @@ class VllmV1(ChunkedPrefill):
 
     def rank(self, req: Request) -> tuple[int, float, int]:
         """The order under policy ``priority``, the least first. Pure query."""
-        return self.options.priorities.get(req.class_name, 0), req.arrival_s, req.id
+        return self.options.priorities.get(req.class_name, req.priority), req.arrival_s, req.id
 
     def share(self, wanted: int, budget: int) -> int:
         """See :class:`ChunkedPrefill`."""
