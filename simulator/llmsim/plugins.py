@@ -28,6 +28,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
         "slo_drop": "llmsim.engine.schedulers.slo_drop:SloDrop",
         "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
+        "vllm_v1": "llmsim.engine.schedulers.vllm_v1:VllmV1",
         "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
         "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
         "tgi": "llmsim.engine.schedulers.tgi:TGI",

@@ -31,6 +31,7 @@ from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.engine.schedulers.vllm_v1 import VllmV1, VllmV1Options
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
 
@@ -171,6 +172,21 @@ class TestDynamic(SchedulerContract):
     scheduler = partial(
         Dynamic,
         options=DynamicOptions(preferred_batch_size=[4, 16], max_queue_delay_s=0.2, latency_target_s=1.5),
+    )
+
+
+class TestVllmV1(SchedulerContract):
+    scheduler = partial(
+        VllmV1, options=VllmV1Options(long_prefill_token_threshold=100, max_num_partial_prefills=2)
+    )
+
+
+class TestVllmV1ByPriority(SchedulerContract):
+    scheduler = partial(
+        VllmV1,
+        options=VllmV1Options(
+            policy="priority", priorities={"chat": -1, "batch": 5}, long_prefill_token_threshold=64
+        ),
     )
 
 

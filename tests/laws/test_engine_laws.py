@@ -36,6 +36,7 @@ from llmsim.engine.schedulers.static import Static, StaticOptions
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.tgi import TGI, TGIOptions
 from llmsim.engine.schedulers.vllm import VllmPrefillFirst
+from llmsim.engine.schedulers.vllm_v1 import VllmV1, VllmV1Options
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
@@ -91,6 +92,8 @@ SCHEDULERS = (
     partial(TensorRTLLM, options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization")),
     partial(Sarathi, options=SarathiOptions(chunk_size=24)),
     SplitFuse,
+    partial(VllmV1, options=VllmV1Options(long_prefill_token_threshold=20, max_num_partial_prefills=1)),
+    partial(VllmV1, options=VllmV1Options(policy="priority", long_prefill_token_threshold=9)),
     TGI,
     partial(TGI, options=TGIOptions(waiting_served_ratio=0.4, max_waiting_tokens=30)),
     LightLLM,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 
 import pytest
@@ -20,6 +21,7 @@ from llmsim.engine.schedulers.sarathi import Sarathi, SarathiOptions
 from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.tgi import TGI, TGIOptions
+from llmsim.engine.schedulers.vllm_v1 import VllmV1, VllmV1Options
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
 from llmsim.sim.play import make_engine, play
@@ -99,6 +101,78 @@ def test_clipper_raises_the_batch_by_one_and_cuts_it_by_a_tenth():
     )
 
     assert [*range(1, 12), 9, 10, 11, 10] == batch_sizes(record)
+
+
+# --- vllm_v1 -------------------------------------------------------------------------------------
+
+
+def of_classes(*names, prompt=10, output=20, every_s=1.0):
+    """A request of each class, one every second."""
+    return [Request(i, i * every_s, prompt, output, name) for i, name in enumerate(names)]
+
+
+BY_PRIORITY = partial(VllmV1, options=VllmV1Options(policy="priority", priorities={"chat": -1, "batch": 9}))
+
+
+def test_vllm_v1_with_its_defaults_is_chunked_prefill():
+    """The same requests at the same times, under memory pressure."""
+    first, second = (
+        [Request(i, i / 3, 7 + 13 * i % 40, 5 + 11 * i % 30) for i in range(60)] for _ in range(2)
+    )
+    serve(ChunkedPrefill, first, budget=32, tokens=200)
+    serve(VllmV1, second, budget=32, tokens=200)
+
+    assert sum(req.preemptions for req in first) > 0
+    assert [(r.scheduled_s, r.finish_s, r.preemptions) for r in first] == [
+        (r.scheduled_s, r.finish_s, r.preemptions) for r in second
+    ]
+
+
+def test_vllm_v1_serves_the_lower_priority_number_first():
+    """One seat: chat (-1) goes before a class that is not named (0), and batch (9) is last, whoever came first."""
+    requests = of_classes("batch", "batch", "other", "chat", output=5)
+    serve(BY_PRIORITY, requests, seqs=1)
+
+    assert [0, 3, 2, 1] == sorted(range(4), key=lambda i: requests[i].scheduled_s)
+
+
+def test_vllm_v1_takes_a_requests_own_priority_where_its_class_has_none():
+    """One seat: of three that wait the one with priority -2 goes first."""
+    requests = of_classes("other", "other", "other", "other", output=5)
+    requests[3].priority = -2
+    serve(BY_PRIORITY, requests, seqs=1)
+
+    assert [0, 3, 1, 2] == sorted(range(4), key=lambda i: requests[i].scheduled_s)
+
+
+def test_vllm_v1_preempts_the_lowest_priority_and_of_these_the_latest():
+    """A full pool: of two batch requests between two chats the later one goes; under fcfs the newest chat does."""
+    classes = ("chat", "batch", "batch", "chat")
+    by_priority, fcfs = of_classes(*classes), of_classes(*classes)
+    serve(BY_PRIORITY, by_priority, tokens=90)
+    serve(VllmV1, fcfs, tokens=90)
+
+    assert [0, 0, 1, 0] == [min(req.preemptions, 1) for req in by_priority]
+    assert [0, 0, 0, 1] == [min(req.preemptions, 1) for req in fcfs]
+
+
+def test_vllm_v1_bounds_what_a_long_prompt_takes_of_a_step():
+    """A prompt of 90 with threshold 30 leaves 20 of 50 tokens a step to one behind it, which starts at once."""
+    requests = [Request(0, 0.0, 90, 2), Request(1, 0.0, 40, 2)]
+    options = VllmV1Options(long_prefill_token_threshold=30)
+    record = serve(partial(VllmV1, options=options), requests, budget=50)
+
+    assert [30 + 20, 30 + 20, 30 + 1, 1] == new_tokens(record)
+    assert [0.0, 0.0] == [req.scheduled_s for req in requests]
+
+
+def test_vllm_v1_leaves_no_more_prompts_unfinished_than_it_may():
+    """Threshold 10 and budget 50 would have five under way; with two allowed, the others wait for their turn."""
+    options = VllmV1Options(long_prefill_token_threshold=10, max_num_partial_prefills=2)
+    requests = arrivals(*[0.0] * 4, prompt=30)
+    serve(partial(VllmV1, options=options), requests, budget=50)
+
+    assert [0.0, 0.0, 2.0, 2.0] == [req.scheduled_s for req in requests]
 
 
 # --- tensorrt_llm --------------------------------------------------------------------------------
@@ -262,3 +336,56 @@ def test_lightllm_that_expects_short_outputs_runs_more_and_pauses_some():
         0 == sum(req.preemptions for req in careful.requests) < sum(req.preemptions for req in bold.requests)
     )
     assert max(careful.steps.column("sequences")) < max(bold.steps.column("sequences"))
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+class CountedQueue(deque):
+    """Counts how many of the waiting requests are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place):
+        self.looks += 1
+        return super().__getitem__(place)
+
+    def __iter__(self):
+        self.looks += len(self)
+        return super().__iter__()
+
+    def remove(self, req):
+        self.looks += len(self)
+        super().remove(req)
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        partial(Dynamic, options=DynamicOptions(preferred_batch_size=[4], max_queue_delay_s=5.0)),
+        VllmV1,
+        partial(VllmV1, options=VllmV1Options(long_prefill_token_threshold=4, max_num_partial_prefills=1)),
+        TGI,
+        partial(TGI, options=TGIOptions(waiting_served_ratio=3.0, max_waiting_tokens=50)),
+        TensorRTLLM,
+        Sarathi,
+        SplitFuse,
+        LightLLM,
+    ],
+)
+def test_a_long_queue_is_not_scanned(scheduler):
+    """However many wait, a request is looked at a few times in all: a step costs what it changes."""
+    looks = []
+    for count in (300, 3_000):
+        queue = CountedQueue()
+
+        def make(limits, kv, queue=queue):
+            made = scheduler(limits, kv)
+            made.waiting = queue
+            return made
+
+        serve(make, arrivals(*[0.0] * count, output=9), seqs=16, tokens=700, longest=40)
+        looks.append(queue.looks / count)
+
+    assert looks[1] <= 1.1 * looks[0]
+    assert looks[1] < 12

@@ -126,8 +126,12 @@ class Scheduler(ABC):
         """Throw out the sequence admitted last, back to the head of the queue."""
         req = batch.newest()
         assert req is not None  # the caller has a sequence that lacks room
+        return self.preempt(batch, req)
+
+    def preempt(self, batch: Batch, req: Request) -> Request:
+        """Throw out ``req``, one of ``batch``, back to the head of the queue."""
         batch.preempt(req)
-        self._held_back = not batch.running
+        self._held_back = self._held_back or not batch.running
         self.waiting.appendleft(req)
         return req
 

@@ -48,6 +48,14 @@ class ChunkedPrefill(Scheduler):
         """Tokens that ``req`` gets room for when its first ``tokens`` are to be computed. Pure query."""
         return tokens
 
+    def share(self, wanted: int, budget: int) -> int:
+        """Tokens of a prompt in this iteration, of ``wanted`` that are left of it and ``budget``. Pure query."""
+        return min(wanted, budget)
+
+    def give_way(self, batch: Batch) -> Request:
+        """The pool is short: throw out the sequence that goes first, back into the queue."""
+        return self.preempt_newest(batch)
+
     def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
         """See :class:`Scheduler`."""
         budget = self.limits.max_num_batched_tokens
@@ -55,7 +63,7 @@ class ChunkedPrefill(Scheduler):
         preempted = unsettled = False
         if batch.num_decoding:
             while not batch.allocate_decode():
-                self.preempt_newest(batch)
+                self.give_way(batch)
                 preempted = True
             budget -= batch.num_decoding
         if batch.prefilling:
@@ -77,7 +85,7 @@ class ChunkedPrefill(Scheduler):
                 break
             count = min(req.prefill_target - req.computed, budget)
             while not batch.extend(req, self.room(req, req.computed + count)):
-                if self.preempt_newest(batch) is req:
+                if self.give_way(batch) is req:
                     return budget, True
             chunks.append((req, count))
             budget -= count
@@ -98,7 +106,7 @@ class ChunkedPrefill(Scheduler):
                 return (
                     found > req.computed
                 )  # without its hits it may be too long for any budget: it starts then
-            count = min(wanted, budget)
+            count = self.share(wanted, budget)
             if not batch.admit(req, self.room(req, found + count), found):
                 return count < wanted and self.needs_less_later(req, found, count)
             waiting.popleft()
