@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/fleet.md: fleets that change, over time, and a mixed one, over its shares.
+"""Draw the pictures of docs/fleet.md and docs/workloads.md: over time, over shares, and over rates.
 
 python benchmarks/draw_scenarios.py [NAME ...]
 """
@@ -26,12 +26,36 @@ SCENARIOS = ("chatbot-on-spot", "node-dies-at-peak", "diurnal-autoscaled")
 MIXED = "mixed-a100-h100"
 SHARES = (50, 60, 70, 75, 80, 85, 90, 100)
 """Of the requests, sent to the H100s, in %."""
-APART = "disaggregated-70b"
-RATES = (2, 4, 6, 8, 10, 12, 14, 16)
-"""Requests per second."""
-LAYOUTS: Mapping[str, tuple[str, ...]] = {
-    "two for prompts, two for answers": (),
-    "four mixed": ("fleet=[{name: mixed, accelerator: h100-sxm, tensor_parallel_size: 2, replicas: 4}]",),
+
+
+class ByRate(NamedTuple):
+    """A scenario at several rates, as it is and with changes."""
+
+    heading: str
+    rates: tuple[float, ...]
+    variants: Mapping[str, tuple[str, ...]]
+
+
+BY_RATE = {
+    "disaggregated-70b": ByRate(
+        "Requests within the targets, %, over requests per second",
+        (2, 4, 6, 8, 10, 12, 14, 16),
+        {
+            "two for prompts, two for answers": (),
+            "four mixed": (
+                "fleet=[{name: mixed, accelerator: h100-sxm, tensor_parallel_size: 2, replicas: 4}]",
+            ),
+        },
+    ),
+    "agents": ByRate(
+        "Requests within the targets, %, over sessions/s",
+        (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+        {
+            "session_affinity": (),
+            "least_requests": ("router=least_requests",),
+            "no prefix caching": ("engine.enable_prefix_caching=false",),
+        },
+    ),
 }
 WIDTH, LEFT, RIGHT = 760, 46, 12
 PANEL, GAP, TOP = 96, 46, 34
@@ -148,7 +172,7 @@ class Within(NamedTuple):
 
 def within_targets(*sets: str) -> Within:
     """What the mixed fleet does with these changes; nan for a pool without requests."""
-    scenario = llmsim.load(ROOT / "scenarios" / f"{MIXED}.yaml", sets=sets)
+    scenario = llmsim.load(ROOT / "scenarios" / f"{MIXED}.yaml", sets)
     record = llmsim.run(scenario).record
     met = good(record.table, scenario.scenario.slo)
     assert met is not None
@@ -179,17 +203,17 @@ def shares_picture(points: list[Within]) -> str:
     return _curves(f"{MIXED}, by share", heading, list(map(float, SHARES)), labels, lines)
 
 
-def rates_picture() -> str:
-    """Who is within the targets over the rate, with prompts apart and together, as SVG."""
-    scenario = ROOT / "scenarios" / f"{APART}.yaml"
-    rates = [f"workload.arrival.request_rate={rate}" for rate in RATES]
+def rates_picture(name: str) -> str:
+    """Who is within the targets over the rate, in each of the scenario's variants, as SVG."""
+    heading, rates, variants = BY_RATE[name]
+    scenario = ROOT / "scenarios" / f"{name}.yaml"
     lines: dict[str, tuple[int, list[float]]] = {}
-    for color, (name, sets) in enumerate(LAYOUTS.items()):
-        summaries = [llmsim.run(llmsim.load(scenario, sets=(*sets, rate))).summary for rate in rates]
-        lines[name] = color, [100 * summary["slo_attainment"] for summary in summaries]
-    heading = "Requests within the targets, %, over requests per second"
-    labels = {float(rate): str(rate) for rate in RATES}
-    return _curves(f"{APART}, by rate", heading, list(map(float, RATES)), labels, lines)
+    for color, (variant, sets) in enumerate(variants.items()):
+        changes = [(*sets, f"workload.arrival.request_rate={rate}") for rate in rates]
+        summaries = [llmsim.run(llmsim.load(scenario, each)).summary for each in changes]
+        lines[variant] = color, [100 * summary["slo_attainment"] for summary in summaries]
+    labels = {float(rate): str(rate) for rate in rates}
+    return _curves(f"{name}, by rate", heading, list(map(float, rates)), labels, lines)
 
 
 def _curves(
@@ -231,14 +255,14 @@ def draw(name: str) -> str:
     """The picture of the scenario ``name``."""
     if name == MIXED:
         return shares_picture(by_share())
-    if name == APART:
-        return rates_picture()
+    if name in BY_RATE:
+        return rates_picture(name)
     return picture(llmsim.run(ROOT / "scenarios" / f"{name}.yaml").record, name)
 
 
 def main(names: list[str]) -> None:
     """Write docs/pictures/NAME.svg for each scenario."""
-    for name in names or (*SCENARIOS, MIXED, APART):
+    for name in names or (*SCENARIOS, MIXED, *BY_RATE):
         (ROOT / "docs" / "pictures" / f"{name}.svg").write_text(draw(name))
 
 

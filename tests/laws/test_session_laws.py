@@ -189,6 +189,21 @@ def test_sessions_bring_their_mean_number_of_requests() -> None:
     assert abs(sizes.mean() - 3 * 2.5) < 4 * sizes.std() / np.sqrt(count)
 
 
+@pytest.mark.parametrize("sessions", [CHAT, CHAT | {"think_time_s": 3.0}, AGENT | {"turns": 3, "calls": 4}])
+def test_sessions_last_as_long_as_their_means_say(sessions: dict[str, Any]) -> None:
+    """Stays and pauses: turns, calls and times are drawn apart, so that means multiply; four standard errors."""
+    workload = Workload.model_validate(ASKED | {"sessions": sessions, "num_sessions": 500})
+    spans = []
+    for turns in by_session(served({"sessions": sessions, "num_sessions": 500})).values():
+        stays = sum(req.finish_s - req.arrival_s for req in turns)
+        spans.append((turns[-1].finish_s - turns[0].arrival_s - stays, len(turns)))
+    pauses, sizes = np.array(spans).T
+
+    assert workload.sessions is not None
+    assert abs(pauses.mean() - workload.sessions.mean_stay_s(0.0)) < 4 * pauses.std() / np.sqrt(500)
+    assert abs(sizes.mean() - workload.sessions.mean_requests) <= 4 * sizes.std() / np.sqrt(500)
+
+
 def test_how_many_sessions_are_drawn_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last token and pause."""
     workload = Workload.model_validate(

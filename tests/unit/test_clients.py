@@ -14,6 +14,7 @@ from llmsim.errors import ScenarioError, TraceError
 from llmsim.files.scenario_file import load_scenario
 from llmsim.files.scenario_text import resolved_yaml
 from llmsim.planning.bounds import draw_offered
+from llmsim.planning.limit.run_length import RunLength
 from llmsim.sim.run import simulate
 from llmsim.spec.workload import Workload
 from llmsim.workload.stream import open_stream
@@ -168,3 +169,11 @@ def test_requests_that_wait_for_others_are_not_known_ahead(tmp_path: Path) -> No
 
     assert draw_offered(load_scenario(scenario(tmp_path, MIX)).scenario) is None
     assert 300 == len(draw_offered(load_scenario(scenario(tmp_path, free)).scenario) or ())
+
+
+def test_a_limit_is_looked_for_over_whole_sessions(tmp_path: Path) -> None:
+    """Requests arrive for longer than a session lasts: four of 2 s each and three pauses of a second are 11 s."""
+    loaded = load_scenario(scenario(tmp_path, MIX))
+
+    assert 11.0 == RunLength.for_targets(loaded, 2.0, 1.0).window_s
+    assert 110.0 == pytest.approx(RunLength.for_targets(loaded, 2.0, 0.1).window_s)

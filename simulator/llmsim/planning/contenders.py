@@ -130,6 +130,11 @@ def pairing_warnings(compared: Sequence[Contender]) -> list[str]:
             "in a closed loop every scenario gets the same requests in the same order, at times of its own: a "
             "request is sent when another ends"
         )
+    if any(each.loaded.scenario.workload.has_sessions for each in compared):
+        warnings.append(
+            "sessions ask the same in every scenario, at times of their own: a request is sent when the one before it "
+            "has ended and its user has thought"
+        )
     return warnings
 
 

@@ -114,3 +114,14 @@ class UniformTime(Strict):
 
 Time = Wait | Annotated[ExponentialTime | LogNormalTime | UniformTime, Field(discriminator="kind")]
 """A time as a scenario gives it: a number, or a mapping with a ``kind``."""
+
+
+def mean_time_s(time: Time) -> float:
+    """What ``time`` is on average. Pure query."""
+    match time:
+        case UniformTime(min_s=least, max_s=most):
+            return (least + most) / 2
+        case ExponentialTime(mean_s=mean_s) | LogNormalTime(mean_s=mean_s):
+            return mean_s
+        case _:
+            return time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from llmsim.spec.base import Strict
-from llmsim.spec.draws import Count, Time, mean_count
+from llmsim.spec.draws import Count, Time, mean_count, mean_time_s
 from llmsim.spec.lengths import TokenCount, Tokens
 
 
@@ -49,3 +49,13 @@ class Sessions(Strict):
     def mean_requests(self) -> float:
         """Requests of a session on average, `max_context_tokens` left out. Pure query."""
         return mean_count(self.turns) * mean_count(self.calls)
+
+    def mean_stay_s(self, request_s: float) -> float:
+        """How long a session lasts on average whose requests take so long each, likewise. Pure query."""
+        turns, calls = mean_count(self.turns), mean_count(self.calls)
+        thinking = (turns - 1) * mean_time_s(self.think_time_s)
+        return (
+            self.mean_requests * request_s
+            + thinking
+            + turns * (calls - 1) * mean_time_s(self.tool_time_s or 0.0)
+        )

@@ -180,6 +180,17 @@ class Workload(Strict):
         return None if self.shared_prefix or self.sessions or self.clients else self.input_tokens
 
     @property
+    def has_sessions(self) -> bool:
+        """Whether some requests come when others have ended. Pure query."""
+        return bool(self.all_sessions)
+
+    @property
+    def all_sessions(self) -> list[Sessions]:
+        """The kinds of sessions there are. Pure query."""
+        kinds = [self.sessions, *(client.sessions for client in self.listed_clients)]
+        return [kind for kind in kinds if kind is not None]
+
+    @property
     def counts_sessions(self) -> bool:
         """Whether a number of sessions ends the workload. Pure query."""
         return self.sessions is not None and self.num_sessions is not None

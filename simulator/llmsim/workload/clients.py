@@ -65,7 +65,7 @@ def open_clients(workload: Workload, seed: int, base_dir: Path) -> FollowedStrea
         merged.timed,
         merged.untimed,
         live,
-        follows=any(client.sessions for client in clients),
+        follows=workload.has_sessions,
         total=workload.num_requests,
         end_s=end_s,
         max_concurrency=arrival.max_concurrency if isinstance(arrival, ClosedArrivals) else None,

@@ -3,7 +3,7 @@
 Where arrivals come faster than they are served by a share ε, work of (1 + ε)·W has come after a window W and W of it
 is done: the last request waits about ε·W. So W = limit/ε makes an excess of one step of the search show as a delay
 of the whole limit. A fleet also needs some residence times before it is as full as it will be, so W is at least
-stay/ε.
+stay/ε; where sessions bring requests, the stay is that of a whole session.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class RunLength:
             stay_s: Mean time from arrival to last token of a request that is alone.
             resolution: Above 0.
         """
+        sessions = given.scenario.workload.all_sessions
+        stay_s = max([stay_s, *(one.mean_stay_s(stay_s) for one in sessions)])
         slo = given.scenario.slo
         limits_s = [limit / 1e3 for limit in _limits_ms(slo)]
         return cls(given, max([stay_s, *limits_s]) / resolution)

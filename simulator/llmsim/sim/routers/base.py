@@ -112,9 +112,9 @@ class Router(ABC):
 
 
 LACKING = {
-    "session_id": "{kind} goes by sessions, and the workload has none; write `num_sessions` under `workload`, "
-    "or use a trace with a column `session_id` (or Bailian's `chat_id`)",
-    "hash_ids": "{kind} goes by shared prefixes, and the workload has none; write `shared_prefix` under "
-    "`workload`, or use a trace with `hash_ids` (Mooncake, Bailian)",
+    "session_id": "{kind} goes by sessions, and the workload has none; write `sessions` or `num_sessions` under "
+    "`workload`, or use a trace with a column `session_id` (or Bailian's `chat_id`)",
+    "hash_ids": "{kind} goes by shared prefixes, and the workload has none; write `shared_prefix` or "
+    "`sessions` under `workload`, or use a trace with `hash_ids` (Mooncake, Bailian)",
 }
 """What to say of a workload without the labels that a router needs."""
