@@ -120,7 +120,7 @@ def problems_of(path: Path, *sets: str, **changes: object) -> list[str]:
             "name: main\n    accelerator: h100-sxm",
             "h100-sxm",
         ),
-        ("1:7: name: String should match pattern '^[\\w.+-]+$' (got 'a/b')", "tiny", "a/b"),
+        ("1:7: name: Input should be letters, digits and . _ + - without spaces (got 'a/b')", "tiny", "a/b"),
     ],
 )
 def test_a_mistake_is_told_with_place_and_remedy(tmp_path: Path, expected: str, old: str, new: str) -> None:

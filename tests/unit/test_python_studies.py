@@ -54,7 +54,7 @@ def test_a_notebook_shows_what_the_terminal_would() -> None:
     compared = llmsim.compare("chatbot", {KEY: [4, 8]}, SMALL, replications=2, where=HERE)
     planned = llmsim.plan("chatbot", changes=SMALL | fleet, max_replicas=1, where=HERE)
     for result, told in (
-        (swept, "TTFT P99"),
+        (swept, "TTFT"),
         (compared, "against max_num_seqs=4"),
         (planned, "Cheapest fleet"),
     ):
