@@ -61,10 +61,6 @@ class TokenCounters(Ordered):
         """Service that a client has had, over its share. Pure query."""
         return account.charged + self.options.output_weight * account.tokens() / account.weight
 
-    def counters(self) -> dict[str, float]:
-        """Every client's counter. Pure query."""
-        return {name: self.counter(account) for name, account in self._accounts.items()}
-
     def _account(self, req: Request) -> Account:
         key = self.options.client
         name = req.class_name if key == "class" else req.session_id if key == "session" else req.model
