@@ -15,8 +15,10 @@ from llmsim.cli.options import (
     Exports,
     Goodput,
     On,
+    Out,
     Plugins,
     Precision,
+    Quiet,
     Replications,
     ScenarioFile,
     Seed,
@@ -44,14 +46,9 @@ def run(
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Where results go; results/NAME-SHA8 by default.", show_default=False
-        ),
-    ] = None,
+    out: Out = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a target is missed.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    quiet: Quiet = False,
     json: AsJson = False,
     export: Exports = None,
     plugin: Plugins = None,
@@ -88,16 +85,11 @@ def compare(
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Where results go; results/NAME-compare-SHA8 by default.", show_default=False
-        ),
-    ] = None,
+    out: Out = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 when any replication misses a target.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    quiet: Quiet = False,
     json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:
@@ -133,15 +125,8 @@ def sweep(
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where results are kept; results/NAME-sweep-SHA8 by default.",
-            show_default=False,
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+    out: Out = None,
+    quiet: Quiet = False,
     json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:
@@ -200,12 +185,7 @@ def plan(
     sets: Sets = None,
     seed: Seed = None,
     goodput: Goodput = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Where results go; results/NAME-plan-SHA8 by default.", show_default=False
-        ),
-    ] = None,
+    out: Out = None,
     check: Annotated[
         bool,
         typer.Option(
@@ -213,7 +193,7 @@ def plan(
             help="Exit with 1 when no fleet meets the targets, or the limit is below the scenario's load.",
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    quiet: Quiet = False,
     json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:

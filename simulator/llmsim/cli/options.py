@@ -46,6 +46,15 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Processes; as many as CPUs by default.", show_default=False),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where results go; a directory of the scenario's own in results/ by default.",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no report.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, alone on standard output.")]
 Plugins = Annotated[
     list[Path] | None,

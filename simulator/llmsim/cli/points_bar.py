@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from llmsim.cli.progress import Bar
 
 LOG_EVERY_S = 10.0
 """Between two lines where standard error is no terminal."""
 
 
-class PointsBar:
+class PointsBar(Bar):
     """Tells on standard error how many points are done, how fast, and how long the rest will take.
 
     Use as a context; call it with points finished and points in all.
@@ -50,12 +51,3 @@ class PointsBar:
             left_s = (total - done) / rate
             message = f"{done:,} of {total:,} {self._what}, {rate:.2f} a second, about {left_s:,.0f} s left"
             print(message, file=sys.stderr, flush=True)
-
-    def __enter__(self) -> PointsBar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar.live.is_started:
-            self._bar.stop()

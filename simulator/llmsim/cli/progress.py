@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -13,7 +14,22 @@ PATIENCE_S = 1.0
 """Runs shorter than this show nothing."""
 
 
-class ProgressBar:
+class Bar:
+    """A bar that is gone when its context ends, however that ends."""
+
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+
+class ProgressBar(Bar):
     """Tells how far a simulation is, on standard error; silent where that is no terminal.
 
     Use as a context; call it with simulated seconds, requests finished, and requests in all or None.
@@ -39,12 +55,3 @@ class ProgressBar:
         self._bar.start()
         description = f"{finished:,} requests, {sim_s:,.0f} s simulated"
         self._bar.update(self._task, completed=finished, total=total, description=description)
-
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar.live.is_started:
-            self._bar.stop()
