@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reproduce import vllm_paper
+from reproduce.lengths import cut_lognormal
 
 
 @pytest.mark.parametrize("system", list(vllm_paper.FIGURE_13A))
@@ -27,7 +28,7 @@ def test_vllm_figure_12_sustained_rates_of_opt_13b() -> None:
 
 def test_lengths_have_the_mean_they_are_asked_for() -> None:
     """A lognormal cut at its longest: the mean is that of what is left."""
-    drawn = vllm_paper.lengths(338, 1023)
+    drawn = cut_lognormal(338, 1023)
     sigma = np.sqrt(np.log(1 + (drawn["std"] / drawn["mean"]) ** 2))
     values = np.random.default_rng(1).lognormal(np.log(drawn["mean"]) - sigma**2 / 2, sigma, 10**6)
 
