@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reproduce import orca_paper, vllm_paper
+from reproduce import orca_paper, s3, vllm_paper
 from reproduce.lengths import cut_lognormal
 
 
@@ -50,3 +50,26 @@ def test_fastertransformer_gains_little_from_batches_of_unlike_requests() -> Non
     assert orca_paper.PEAK_101B == pytest.approx(max(one, eight), rel=0.25)
     assert eight < 1.5 * one
     assert 4 * together < alone
+
+
+def test_s3_gains_most_where_weights_leave_least_memory() -> None:
+    """Up to 6.49 times the throughput of worst-case reservations; more for each larger model on the same device."""
+    gains = [s3.speedup(model, s3.predicted(), num_requests=1500) for model in s3.MODELS]
+
+    assert 1.3 < gains[0]
+    assert gains == sorted(gains)
+    assert s3.RATIO == pytest.approx(gains[-1], rel=0.3)
+
+
+def test_s3_loses_by_a_worse_predictor_and_never_beats_the_oracle() -> None:
+    """The largest model: lengths known, all buckets found, and S3's worst reported accuracy, on the Pile."""
+    known, found, missed = (
+        s3.speedup("llama-30b", s3.predicted(**predictor), num_requests=1500)
+        for predictor in (
+            {"kind": "oracle"},
+            {"kind": "buckets", "accuracy": 1.0},
+            {"kind": "buckets", "preset": "s3-pile"},
+        )
+    )
+
+    assert 1 < missed < found < known
