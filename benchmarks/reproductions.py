@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reproduce.page import page
 
-NAMES = ("distserve", "alpaserve", "splitwise", "fastgen", "vllm_paper", "orca_paper", "s3")
+NAMES = ("distserve", "alpaserve", "splitwise", "fastgen", "vllm_paper", "orca_paper", "s3", "fastserve")
 """Modules of ``reproduce``, in the order of the page."""
 
 HEAD = """\

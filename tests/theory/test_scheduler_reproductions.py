@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reproduce import orca_paper, s3, vllm_paper
+from reproduce import fastserve, orca_paper, s3, vllm_paper
 from reproduce.lengths import cut_lognormal
 
 
@@ -19,7 +19,7 @@ def test_vllm_figure_13a_requests_that_run_at_once(system: str) -> None:
 
 def test_vllm_figure_12_sustained_rates_of_opt_13b() -> None:
     """1.7 to 2.7 times Orca (Oracle), 2.7 to 8 times Orca (Max), up to 22 times FasterTransformer."""
-    rates = vllm_paper.rates("OPT-13B", duration_s=1800)
+    rates = vllm_paper.rates("OPT-13B", duration_s=900)
 
     for system, (least, most) in vllm_paper.RATIOS.items():
         assert 0.85 * least <= rates["vLLM"] / rates[system] <= 1.15 * most
@@ -54,7 +54,7 @@ def test_fastertransformer_gains_little_from_batches_of_unlike_requests() -> Non
 
 def test_s3_gains_most_where_weights_leave_least_memory() -> None:
     """Up to 6.49 times the throughput of worst-case reservations; more for each larger model on the same device."""
-    gains = [s3.speedup(model, s3.predicted(), num_requests=1500) for model in s3.MODELS]
+    gains = [s3.speedup(model, s3.predicted(), num_requests=800) for model in s3.MODELS]
 
     assert 1.3 < gains[0]
     assert gains == sorted(gains)
@@ -64,7 +64,7 @@ def test_s3_gains_most_where_weights_leave_least_memory() -> None:
 def test_s3_loses_by_a_worse_predictor_and_never_beats_the_oracle() -> None:
     """The largest model: lengths known, all buckets found, and S3's worst reported accuracy, on the Pile."""
     known, found, missed = (
-        s3.speedup("llama-30b", s3.predicted(**predictor), num_requests=1500)
+        s3.speedup("llama-30b", s3.predicted(**predictor), num_requests=800)
         for predictor in (
             {"kind": "oracle"},
             {"kind": "buckets", "accuracy": 1.0},
@@ -73,3 +73,23 @@ def test_s3_loses_by_a_worse_predictor_and_never_beats_the_oracle() -> None:
     )
 
     assert 1 < missed < found < known
+
+
+def test_fastserve_takes_a_higher_rate_at_300_ms_per_token_than_those_who_serve_in_order() -> None:
+    """NSDI'26, ShareGPT: 2 to 4 times first come, first served in the same engine, 2.1 to 6.1 times vLLM."""
+    ours, *others = (
+        fastserve.rate_at_limit(system, "ShareGPT", seeds=range(1))
+        for system in ("FastServe", "FastServe-FCFS", "vLLM", "FasterTransformer")
+    )
+
+    for system, other in zip(("FastServe-FCFS", "vLLM", "FasterTransformer"), others, strict=True):
+        least, most = fastserve.RANGES["ShareGPT", system]
+        assert 0.7 * least <= ours / other <= 1.3 * most
+
+
+def test_fastserve_completes_jobs_of_skewed_lengths_sooner_than_orca() -> None:
+    """Version 1 of the paper: up to 5.1 times on average and 6.4 at the tail; the more skewed, the more."""
+    skewed, even = fastserve.zipf_gains(1.5), fastserve.zipf_gains(1.0)
+
+    assert min(skewed) > 1
+    assert 1 < even[0] < skewed[0]
