@@ -191,7 +191,7 @@ def _on_bound(rates: dict[str, float]) -> str:
     ahead, most = rates["splitfuse"] / rates["vllm"] - 1, 1 / prompt_s / rates["vllm"] - 1
     return (
         f"At {LATENCY_S:.0f} s SplitFuse is ahead, as published, but by {ahead:.0%}, and more than about {most:.0%} "
-        f"cannot come of the order of the work: a prompt takes {prompt_s:.2f} s of the four cards whoever has its turn, so "
+        f"cannot come of the order of the work: a prompt takes {prompt_s:.2f} s of all four cards at any time, so "
         f"{1 / prompt_s:.1f} req/s are the end. vLLM's developers, who measured both with a 7B model, found less than "
         "2× as well (blog.vllm.ai, 14 November 2023). What the order does decide is when tokens come: the rows of the "
         "SLA and of the tail."
