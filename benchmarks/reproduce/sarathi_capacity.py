@@ -134,8 +134,8 @@ def reproduce(data: Path) -> Reproduction:
             ),
         ],
         [
-            "The last two rows decided which host times to take: their engine began as a fork of vLLM 0.2, but with "
-            f"the host times of that it is {_older()}.",
+            "The last two rows decided which host times to take: their engine began as a fork of vLLM, but with the "
+            f"host times of vLLM 0.2 it is {_older()}.",
             *(f"{trace}: {'; '.join(_ends(each, trace) for each in DEPLOYMENTS)}." for trace in TRACES),
             "Why: with prompts first, every arrival of a long prompt stalls all who decode for as long as the prompt "
             "takes. P99 TBT is within the target only as long as fewer than one gap in a hundred is such a stall, at a "

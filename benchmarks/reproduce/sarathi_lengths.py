@@ -1,13 +1,15 @@
-"""Lengths of Sarathi-Serve's two workloads, through the quantiles that the paper prints (arXiv 2403.02310, Table 2).
+"""Lengths of Sarathi-Serve's two workloads, through the quantiles of the paper (arXiv 2403.02310, Table 2).
 
-Of ``openchat_sharegpt4`` the median, P90 and standard deviation are 1730, 5696 and 2088 tokens (prompts) and 415,
-834 and 101 (answers); of ``arxiv_summarization`` 7059, 12985 and 3638, and 208, 371 and 265. Requests of more than
-8192 and 16384 tokens are left out. Lines join the printed points and end at the longest request.
+Of ``openchat_sharegpt4`` the median and P90 are 1730 and 5696 tokens (prompts) and 415 and 834 (answers), of
+``arxiv_summarization`` 7059 and 12985, and 208 and 371. The paper was not opened again: the medians of prompts are as
+quoted elsewhere, the rest is as remembered, and so are the deviations, of prompts 2088 and 3638, of answers 101 and
+265. Requests of more than 8192 and 16384 tokens are left out. Lines join these points and end at the longest request.
 
 Prompts of chats so drawn have a standard deviation of 2126. 201 rows from the middle of the trace itself, which is
 published (microsoft/sarathi-serve@72339db data/processed_traces), have a mean of 2473 and 418, a median of 2083 and
-366, deviations of 2038 and 262, and no correlation to speak of (-0.12). So the 101 must be a misprint, and it cannot
-be otherwise: the mean is within a deviation of the median, so at most 516, and then P90 − mean is more than three.
+366, deviations of 2038 and 262, and no correlation to speak of (-0.12). An answer's 101 cannot be right: a mean is
+within a deviation of the median, so at most 516, and a tenth of all may not lie more than three deviations above it
+(Cantelli). It is not used.
 
 Papers: the quantiles below P90 are those of the lognormal through median and P90, which gives prompts a deviation of
 3419. The last 2% of the answers are as long as makes theirs 270.
