@@ -18,6 +18,7 @@ from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.edf import EarliestDeadline
 from llmsim.engine.schedulers.mlfq import SkipJoinQueues
 from llmsim.engine.schedulers.s3 import PredictedReservation
+from llmsim.engine.schedulers.simple_chunking import SimpleChunking
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import SloDrop
 from llmsim.engine.schedulers.srpt import ShortestRemaining
@@ -29,6 +30,7 @@ from llmsim.spec.targets import Targets
 KNOWS = Knowledge(Regression(2000), lambda name: Targets(ttft_ms=1e9))
 EVERYONE = {
     "chunked_prefill": ChunkedPrefill,
+    "simple_chunking": SimpleChunking,
     "sjf": informed(ShortestJobFirst, KNOWS),
     "srpt": informed(ShortestRemaining, KNOWS),
     "edf": informed(EarliestDeadline, KNOWS),
