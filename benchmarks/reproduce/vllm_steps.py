@@ -26,9 +26,9 @@ class Steps:
     share: float
     preempted: float
 
-    def rate(self, more_s: float = 0.0) -> float:
-        """Tokens per second, if each such step took so much longer. Pure query."""
-        return self.share * self.sequences / (self.step_s + more_s)
+    def rate(self) -> float:
+        """Tokens per second. Pure query."""
+        return self.share * self.sequences / self.step_s
 
 
 def steps_of(result: llmsim.Result, after_s: float) -> Steps:
@@ -45,22 +45,32 @@ def steps_of(result: llmsim.Result, after_s: float) -> Steps:
     )
 
 
-def remark(orca: Steps, vllm: Steps, wanted: float) -> str:
-    """Why the larger batch gains less than ``wanted``, and with which fixed time per step it would gain that."""
-    gain = vllm.rate() / orca.rate()
-    longer_s = (
-        wanted * orca.share * orca.sequences * vllm.step_s - vllm.share * vllm.sequences * orca.step_s
-    ) / (vllm.share * vllm.sequences - wanted * orca.share * orca.sequences)
+def compared(few: Steps, many: Steps) -> str:
+    """Batch and step of ``few`` and ``many``, in words."""
     return (
-        "175B misses from below, because it is no longer memory that decides. Under more load than they can serve, "
-        f"Orca (Oracle) runs {orca.sequences:.0f} sequences in steps of {orca.step_s * 1e3:.0f} ms and vLLM "
-        f"{vllm.sequences:.0f} in steps of {vllm.step_s * 1e3:.0f} ms: {vllm.sequences / orca.sequences:.2f}× the "
-        f"batch, but {vllm.step_s / orca.step_s:.2f}× the step. KV to read grows with the batch, and beyond 128 rows "
-        f"the matrix products are bound by arithmetic. Steps with prompts take {1 - orca.share:.0%} and "
-        f"{1 - vllm.share:.0%} of the time, those of {vllm.preempted:.2f} recomputed preemptions per request "
-        f"included. That leaves {gain:.2f}×. The paper says so of Figure 12f, this model with Alpaca's lengths: "
-        "“compute-bound rather than memory-bound”. It publishes no times of steps. With "
-        f"{longer_s * 1e3:.0f} ms more per step for either system, whatever the batch, it would be {wanted:g}×; here "
-        f"the host takes {HOST.iteration_s.value * 1e3:g} ms and {HOST.sequence_s.value * 1e6:g} µs per sequence of "
-        "each step."
+        f"{few.sequences:.0f} sequences in steps of {few.step_s * 1e3:.0f} ms against {many.sequences:.0f} in steps of "
+        f"{many.step_s * 1e3:.0f} ms, {many.sequences / few.sequences:.2f}× the batch in "
+        f"{many.step_s / few.step_s:.2f}× the step"
+    )
+
+
+def fixed_s(orca: Steps, vllm: Steps, wanted: float) -> float:
+    """Seconds that every step of both would have to take longer for ``vllm`` to gain ``wanted``."""
+    few, many = wanted * orca.share * orca.sequences, vllm.share * vllm.sequences
+    return (few * vllm.step_s - many * orca.step_s) / (many - few)
+
+
+def remark(smaller: tuple[Steps, Steps], larger: tuple[Steps, Steps], wanted: float) -> str:
+    """Why vLLM gains less than ``wanted`` with the larger model; (Orca's steps, vLLM's) of each."""
+    orca, vllm = larger
+    return (
+        "175B misses from below, because it is no longer memory that decides. Orca (Oracle) against vLLM under more "
+        f"load than they can serve, OPT-66B: {compared(*smaller)}; OPT-175B: {compared(orca, vllm)}. KV to read grows "
+        "with the batch, and beyond 128 rows the matrix products are bound by arithmetic. Steps with prompts take "
+        f"{1 - orca.share:.0%} and {1 - vllm.share:.0%} of 175B's time, those of {vllm.preempted:.2f} recomputed "
+        f"preemptions per request included. That leaves {vllm.rate() / orca.rate():.2f}×. The paper says so of Figure "
+        "12f, this model with Alpaca's lengths: “compute-bound rather than memory-bound”. It publishes no times of "
+        f"steps. With {fixed_s(orca, vllm, wanted) * 1e3:.0f} ms more per step for either system, whatever the batch, "
+        f"it would be {wanted:g}×; here the host takes {HOST.iteration_s.value * 1e3:g} ms and "
+        f"{HOST.sequence_s.value * 1e6:g} µs per sequence of each step."
     )
