@@ -55,6 +55,11 @@ class Engine(Strict):
     gpu_memory_utilization: Annotated[float, Quantity("share")] = Field(
         0.90, gt=0, le=1, description="share of device memory the engine may use"
     )
+    preemption_mode: Annotated[PolicyRef, Policy(plugins.PREEMPTION_MODES)] = Field(
+        "recompute",
+        validate_default=True,
+        description="what becomes of the KV of a request that loses its place",
+    )
     enable_prefix_caching: bool = Field(
         False,
         description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
@@ -85,6 +90,23 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
+        return self
+
+    @model_validator(mode="after")
+    def _can_preempt(self) -> Engine:
+        mode, kind, names = self.preemption_mode.kind, self.kv_cache.kind, plugins.PREFIX_CACHES.names()
+        if not getattr(plugins.PREEMPTION_MODES.get(mode), "needs_blocks", False):
+            return self
+        if kind not in names:
+            message = (
+                f"'{mode}' takes single blocks, and kv_cache '{kind}' has none; take {' or '.join(names)}"
+            )
+            raise_problems("Engine", [(("preemption_mode",), message)])
+        if self.enable_prefix_caching:
+            message = (
+                f"'{mode}' is what enable_prefix_caching does anyway, by rules of its own; remove one of them"
+            )
+            raise_problems("Engine", [(("preemption_mode",), message)])
         return self
 
     def longest(self, limit: int | None = None) -> int | None:
