@@ -28,7 +28,7 @@ class Recompute:
         moved_out_tokens, moved_in_tokens: KV tokens it has sent to the host, and brought back, so far.
     """
 
-    Options: type[Strict] | None = None
+    Options: type[Strict] = Strict
     needs_blocks = False
     uses_host = False
     num_kept = 0
