@@ -92,23 +92,6 @@ class Engine(Strict):
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
         return self
 
-    @model_validator(mode="after")
-    def _can_preempt(self) -> Engine:
-        mode, kind, names = self.preemption_mode.kind, self.kv_cache.kind, plugins.PREFIX_CACHES.names()
-        if not getattr(plugins.PREEMPTION_MODES.get(mode), "needs_blocks", False):
-            return self
-        if kind not in names:
-            message = (
-                f"'{mode}' takes single blocks, and kv_cache '{kind}' has none; take {' or '.join(names)}"
-            )
-            raise_problems("Engine", [(("preemption_mode",), message)])
-        if self.enable_prefix_caching:
-            message = (
-                f"'{mode}' is what enable_prefix_caching does anyway, by rules of its own; remove one of them"
-            )
-            raise_problems("Engine", [(("preemption_mode",), message)])
-        return self
-
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
         block = 1 if self.kv_cache.kind == "token" else self.block_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from llmsim.engine.pipe import Pipe
 from llmsim.engine.preemption.host import HOST, HostMemory
 from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.request import Request
+from llmsim.engine.run import TIE
 from llmsim.spec.base import Strict
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Swap(Recompute):
     it may take the same blocks. Coming back costs one token of prefill, as after :meth:`Batch.pause`. A request that
     finds the host full is recomputed. What a prefix cache still has need not come back.
 
+    A scheduler may also move the KV of parked requests while iterations run: :meth:`send_out`, :meth:`send_in`.
+
     Only tokens that were computed are copied, at the full rate of the link: the time that vLLM loses to small copies,
     block by block (paper, Fig. 19), is left out, as no figure is published for it. Recurrent states count nothing.
 
@@ -55,7 +59,9 @@ class Swap(Recompute):
         self.held = 0
         """… this many are taken."""
         self.out, self.back = Pipe(host.bytes_per_s), Pipe(host.bytes_per_s)
-        self._away: dict[Request, int] = {}  # tokens on the host, by whose they are
+        self._away: dict[Request, int] = {}  # tokens on the host, or on their way, by whose they are
+        self._leaving: dict[Request, float] = {}  # when the copies under way are there, the first one first
+        self._returning: dict[Request, float] = {}
         self._going = self._coming = 0
         """Tokens that the plan under way moves."""
         self._out_s = 0.0
@@ -69,12 +75,21 @@ class Swap(Recompute):
     def put_away(self, kv: KVCache, req: Request, written: int) -> int:
         """See :class:`Recompute`."""
         kv.release(req)
-        if not written or self.held + written > self.room:
+        if req in self._leaving:  # the copy under way is waited for
+            self._out_s = max(self._out_s, self._leaving.pop(req))
+            return written
+        if not self._take_room(req, written):
             return 0
-        self._away[req] = written
-        self.held += written
         self._going += written
         return written
+
+    def _take_room(self, req: Request, tokens: int) -> bool:
+        """Room on the host for ``tokens`` tokens of ``req``; False when there is none, or nothing to keep."""
+        if not tokens or self.held + tokens > self.room:
+            return False
+        self._away[req] = tokens
+        self.held += tokens
+        return True
 
     def admit(self, kv: KVCache, req: Request, tokens: int, found: int) -> bool:
         """See :class:`Recompute`."""
@@ -92,6 +107,8 @@ class Swap(Recompute):
         return self._forget(req)
 
     def _forget(self, req: Request) -> int:
+        self._leaving.pop(req, None)
+        self._returning.pop(req, None)
         tokens = self._away.pop(req, 0)
         self.held -= tokens
         return tokens
@@ -109,3 +126,53 @@ class Swap(Recompute):
             self.moved_in_tokens += self._coming
             self._coming = 0
         return ready_s
+
+    # --- while iterations run -------------------------------------------------------------------
+
+    def is_away(self, req: Request) -> bool:
+        """Whether the KV of ``req`` is on the host, and nowhere else. Pure query."""
+        return req in self._away and req not in self._leaving and req not in self._returning
+
+    def send_out(self, req: Request, now_s: float) -> bool:
+        """Start to copy out the KV of ``req``, which is parked and holds its blocks until then; False without room."""
+        if not self._take_room(req, req.computed):
+            return False
+        self._leaving[req] = self.out.send(req.computed * self.host.bytes_per_token, now_s)
+        self.moved_out_tokens += req.computed
+        return True
+
+    def stay(self, req: Request) -> None:
+        """``req``, whose KV is being copied out, goes on with what it has on the device."""
+        self._forget(req)
+
+    def send_in(self, kv: KVCache, req: Request, now_s: float) -> bool:
+        """Start to bring back the KV of ``req``, which is away, and park it; False when the pool has no room.
+
+        It gets room for the token that it goes on with as well.
+        """
+        tokens = self._away[req]
+        if not kv.reserve(req, tokens + 1):
+            return False
+        kv.park(req)
+        self._returning[req] = self.back.send(tokens * self.host.bytes_per_token, max(now_s, self._out_s))
+        self.moved_in_tokens += tokens
+        return True
+
+    def arrived(self, kv: KVCache, now_s: float) -> tuple[list[Request], list[Request]]:
+        """Copies done by now: whose blocks are free with that, and whose KV is back. Changes the pool."""
+        moment_s = now_s * (1 + TIE)
+        gone = [req for req, end_s in self._leaving.items() if end_s <= moment_s]
+        back = [req for req, end_s in self._returning.items() if end_s <= moment_s]
+        for req in gone:
+            del self._leaving[req]
+            kv.unpark(req)
+            kv.release(req)
+        for req in back:
+            self._forget(req)
+        return gone, back
+
+    @property
+    def next_s(self) -> float:
+        """When the next copy under way is done; ∞ without one. Pure query."""
+        first = (next(iter(ends.values()), inf) for ends in (self._leaving, self._returning))
+        return min(first)
