@@ -25,6 +25,7 @@ from llmsim.engine.schedulers.vllm import VllmPrefillFirst
 from llmsim.errors import ScenarioError
 from llmsim.measure.laws import check
 from llmsim.measure.records import StepLog
+from llmsim.report.facts import use_facts
 from llmsim.sim.build import PoolPlan
 from llmsim.sim.clock import ARRIVAL
 from llmsim.sim.play import A_LINE, make_engine, play
@@ -273,6 +274,18 @@ def test_no_way_to_the_host_is_said(tmp_path):
                 **{"  max_model_len": "  enable_prefix_caching: true\n  max_model_len"},
             )
         )
+
+
+def test_the_report_says_what_was_swapped(tmp_path):
+    """Bytes by the model's KV per token, 0.82 MB, and the time of the link; null where nobody swaps."""
+    result = llmsim.run(scenario(tmp_path, "{kind: swap, swap_space: 16}"))
+    moved = result.summary["kv_swaps"]
+    assert moved["out_bytes"] == moved["in_bytes"] > 0
+    assert moved["out_bytes"] % (2 * 40 * 5120 * 2) == 0
+    assert moved["link_s"] == pytest.approx(2 * moved["out_bytes"] / 3.1508e10)
+    facts = {fact.label: fact.value for fact in use_facts(result.summary, result.record)}
+    assert "to host memory" in facts["KV swaps"]
+    assert llmsim.run(scenario(tmp_path, "recompute")).summary["kv_swaps"] is None
 
 
 def test_modes_differ_in_what_is_computed_again(tmp_path):
