@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -160,9 +161,10 @@ class Swap(Recompute):
 
     def arrived(self, kv: KVCache, now_s: float) -> tuple[list[Request], list[Request]]:
         """Copies done by now: whose blocks are free with that, and whose KV is back. Changes the pool."""
-        moment_s = now_s * (1 + TIE)
-        gone = [req for req, end_s in self._leaving.items() if end_s <= moment_s]
-        back = [req for req, end_s in self._returning.items() if end_s <= moment_s]
+        gone, back = (
+            list(takewhile(lambda req: ends[req] <= now_s * (1 + TIE), ends))
+            for ends in (self._leaving, self._returning)
+        )
         for req in gone:
             del self._leaving[req]
             kv.unpark(req)
