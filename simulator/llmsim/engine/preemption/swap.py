@@ -161,10 +161,9 @@ class Swap(Recompute):
 
     def arrived(self, kv: KVCache, now_s: float) -> tuple[list[Request], list[Request]]:
         """Copies done by now: whose blocks are free with that, and whose KV is back. Changes the pool."""
-        gone, back = (
-            list(takewhile(lambda req: ends[req] <= now_s * (1 + TIE), ends))
-            for ends in (self._leaving, self._returning)
-        )
+        moment_s = now_s * (1 + TIE)
+        gone = list(takewhile(lambda req: self._leaving[req] <= moment_s, self._leaving))
+        back = list(takewhile(lambda req: self._returning[req] <= moment_s, self._returning))
         for req in gone:
             del self._leaving[req]
             kv.unpark(req)
