@@ -74,6 +74,16 @@ PREFIX_CACHES: Registry[Any] = Registry(
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
+PREEMPTION_MODES: Registry[Any] = Registry(
+    "preemption mode",
+    {
+        "recompute": "llmsim.engine.preemption.recompute:Recompute",
+        "swap": "llmsim.engine.preemption.swap:Swap",
+        "blocks": "llmsim.engine.preemption.blocks:Blocks",
+    },
+    group="llmsim.preemption_modes",
+)
+
 ROUTERS: Registry[Any] = Registry(
     "router",
     {

@@ -55,6 +55,11 @@ class Engine(Strict):
     gpu_memory_utilization: Annotated[float, Quantity("share")] = Field(
         0.90, gt=0, le=1, description="share of device memory the engine may use"
     )
+    preemption_mode: Annotated[PolicyRef, Policy(plugins.PREEMPTION_MODES)] = Field(
+        "recompute",
+        validate_default=True,
+        description="what becomes of the KV of a request that loses its place",
+    )
     enable_prefix_caching: bool = Field(
         False,
         description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
