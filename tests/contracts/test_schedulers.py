@@ -7,9 +7,11 @@ from functools import partial
 import pytest
 
 from llmsim.contracts import KVCacheContract, SchedulerContract, informed
+from llmsim.cost.kv_layout import KVGroups, KVLayout
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
+from llmsim.engine.kv.hybrid import Hybrid
 from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.predictors.buckets import BucketOptions, Buckets
@@ -35,6 +37,7 @@ from llmsim.engine.schedulers.vllm_v1 import VllmV1, VllmV1Options
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
 
+BY_LAYER = partial(Hybrid, layout=KVLayout((KVGroups(1, 32), KVGroups(3, 16, 100), KVGroups(1, 0)), 512))
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
 
@@ -50,7 +53,7 @@ class TestVllm(SchedulerContract):
 
 class TestOrca(SchedulerContract):
     scheduler = Orca
-    kv_caches = EVERY_CACHE
+    kv_caches = (*EVERY_CACHE, BY_LAYER)
 
 
 class TestStatic(SchedulerContract):
@@ -255,3 +258,7 @@ class TestBuddyPow2(KVCacheContract):
 
 class TestBuddyOracle(KVCacheContract):
     kv_cache = partial(Buddy, options=BuddyOptions(reserve="oracle"))
+
+
+class TestHybrid(KVCacheContract):
+    kv_cache = BY_LAYER

@@ -25,7 +25,7 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
-from llmsim.sim.parallel import choose_plan
+from llmsim.sim.parallel import choose_plan, keeps_by_layer
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
@@ -75,8 +75,9 @@ class PoolPlan:
         self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
+        longest = self.capacity.longest if self.capacity.layout else self.pool_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
-        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
+        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
         self.knows = self._knowledge(loaded)
 
     def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
@@ -122,6 +123,8 @@ class PoolPlan:
             load_w=self.pool.load_power,
             start_s=start_s,
             kv_bytes_per_token=self.kv_bytes_per_token,
+            kv_blocks_of_longest=engine.kv.blocks_for(self.max_model_len),
+            kv_layout=self._layout_in_words(),
         )
 
     def _knowledge(self, loaded: LoadedScenario) -> Knowledge:
@@ -161,6 +164,7 @@ class PoolPlan:
                 max_num_batched_tokens=spec.max_num_batched_tokens,
                 min_tokens=spec.max_model_len or 1,
                 num_kv_tokens=spec.num_kv_tokens,
+                by_layer=keeps_by_layer(spec),
             )
         except DoesNotFitError as error:
             where = f"fleet pool '{self.pool.name}'"
@@ -168,13 +172,18 @@ class PoolPlan:
             raise DoesNotFitError(problems, hint=error.hint) from None
 
     def _kv_cache(self) -> KVCache:
-        kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
+        layout, kinds = self.capacity.layout, plugins.KV_CACHES
+        if self.spec.enable_prefix_caching:
+            kinds = plugins.PREFIX_CACHES
+        elif layout:
+            kinds = plugins.HYBRID_CACHES
         kv_class = kinds.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,
             self.max_model_len,
             options_of(kv_class, self.spec.kv_cache),
+            **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
         if not kv.num_blocks:
             raise DoesNotFitError(
@@ -189,7 +198,19 @@ class PoolPlan:
     def _arithmetic(self, capacity: KVCapacity) -> str:
         if capacity.given:
             return f"{self.pool_tokens:,} tokens, set by num_kv_tokens"
+        if capacity.layout:
+            return f"{capacity.tightest.in_words()} = {capacity.num_blocks:,} blocks"
         return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
+
+    def _layout_in_words(self) -> str:
+        capacity, layout = self.capacity, self.capacity.layout
+        if layout is None:
+            return ""
+        most = layout.concurrency(capacity.num_blocks, self.max_model_len)
+        return (
+            f"{capacity.num_blocks:,} blocks for {layout.in_words()}; {most:.2f} sequences of {self.max_model_len:,} "
+            "tokens a replica"
+        )
 
 
 def options_of(policy: type, ref: PolicyRef) -> Any:

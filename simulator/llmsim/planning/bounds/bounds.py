@@ -133,7 +133,8 @@ def limits_of(plan: PoolPlan, engine: Engine, offered: Offered) -> Limits:
         held = -(-plan.max_model_len // kv.block_size)
     if held:
         sequences = min(sequences, max(1, kv.num_blocks // held))
-    kv_tokens = kv.num_blocks * kv.block_size if cache in KEEPS_ALL_TOKENS else None
+    keeps_all = cache in KEEPS_ALL_TOKENS and plan.capacity.layout is None
+    kv_tokens = kv.num_blocks * kv.block_size if keeps_all else None
     return Limits(tokens, sequences, kv_tokens)
 
 
