@@ -36,6 +36,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
         "s3": "llmsim.engine.schedulers.s3:PredictedReservation",
         "vtc": "llmsim.engine.schedulers.vtc:TokenCounters",
+        "lpm": "llmsim.engine.schedulers.lpm:LongestPrefix",
     },
     group="llmsim.schedulers",
 )
@@ -58,6 +59,7 @@ KV_CACHES: Registry[Any] = Registry(
         "buddy": "llmsim.engine.kv.buddy:Buddy",
         "paged": "llmsim.engine.kv.paged:Paged",
         "token": "llmsim.engine.kv.paged:Token",
+        "radix": "llmsim.engine.kv.radix:Radix",
     },
     group="llmsim.kv_caches",
 )
@@ -67,6 +69,7 @@ PREFIX_CACHES: Registry[Any] = Registry(
     {
         "paged": "llmsim.engine.kv.prefix:PrefixCached",
         "token": "llmsim.engine.kv.prefix:PrefixCachedToken",
+        "radix": "llmsim.engine.kv.radix:Radix",
     },
     group="llmsim.prefix_caches",
 )

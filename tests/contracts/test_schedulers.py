@@ -14,6 +14,7 @@ from llmsim.engine.kv.contiguous import ContiguousMax
 from llmsim.engine.kv.hybrid import Hybrid
 from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
+from llmsim.engine.kv.radix import Radix, RadixOptions
 from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
@@ -21,6 +22,7 @@ from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
+from llmsim.engine.schedulers.lpm import LongestPrefix
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
@@ -262,3 +264,12 @@ class TestBuddyOracle(KVCacheContract):
 
 class TestHybrid(KVCacheContract):
     kv_cache = BY_LAYER
+
+
+class TestRadix(KVCacheContract):
+    kv_cache = partial(Radix, options=RadixOptions(page_size=4))
+
+
+class TestLongestPrefix(SchedulerContract):
+    scheduler = LongestPrefix
+    kv_caches = (PrefixCached,)

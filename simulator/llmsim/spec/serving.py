@@ -107,9 +107,15 @@ class Engine(Strict):
             raise_problems("Engine", [(("disable_hybrid_kv_cache_manager",), message)])
         return self
 
+    @property
+    def caches_prefixes(self) -> bool:
+        """Whether the KV of finished requests is kept for prompts that begin alike. Pure query."""
+        return self.enable_prefix_caching or self.kv_cache.kind == "radix"
+
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
         block = 1 if self.kv_cache.kind == "token" else self.block_size
+        block = int(self.kv_cache.options.get("page_size", block))
         pool = None if self.num_kv_tokens is None else self.num_kv_tokens // block * block
         return min(
             (tokens for tokens in (self.max_model_len or limit, pool) if tokens is not None), default=None
