@@ -60,6 +60,7 @@ KV_CACHES: Registry[Any] = Registry(
         "paged": "llmsim.engine.kv.paged:Paged",
         "token": "llmsim.engine.kv.paged:Token",
         "radix": "llmsim.engine.kv.radix:Radix",
+        "segment": "llmsim.engine.kv.segments:SegmentReuse",
     },
     group="llmsim.kv_caches",
 )

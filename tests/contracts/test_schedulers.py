@@ -15,6 +15,7 @@ from llmsim.engine.kv.hybrid import Hybrid
 from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
 from llmsim.engine.kv.radix import Radix, RadixOptions
+from llmsim.engine.kv.segments import SegmentOptions, SegmentReuse
 from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
@@ -273,3 +274,7 @@ class TestRadix(KVCacheContract):
 class TestLongestPrefix(SchedulerContract):
     scheduler = LongestPrefix
     kv_caches = (PrefixCached,)
+
+
+class TestSegmentReuse(KVCacheContract):
+    kv_cache = partial(SegmentReuse, options=SegmentOptions(store="host"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import inf
 from typing import Any
 
 from llmsim import plugins
@@ -17,6 +18,8 @@ from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.kv.segments import SegmentReuse
+from llmsim.engine.pipe import Pipe
 from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
@@ -185,6 +188,8 @@ class PoolPlan:
             options_of(kv_class, self.spec.kv_cache),
             **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
+        if isinstance(kv, SegmentReuse):
+            kv.way = Pipe(self._tokens_per_s(kv.store_in))
         if not kv.num_blocks:
             raise DoesNotFitError(
                 Problem(
@@ -194,6 +199,27 @@ class PoolPlan:
                 )
             )
         return kv
+
+    def _tokens_per_s(self, store: str) -> float:
+        """Tokens of KV that go from ``store`` into prompts in a second: each device copies its part, all at once.
+
+        Raises:
+            ScenarioError: The catalogue knows no way from the host to an accelerator.
+        """
+        slowest = inf
+        for stage in self.capacity.stages:
+            device = self.plan.accelerator_of(stage.stage, self.accelerator)
+            rate = device.memory_bytes_per_s / 2 if store == "gpu" else device.host_link_bytes_per_s
+            if rate is None:
+                problem = Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"segments come from host memory, and the catalogue has no host_link_bytes_per_s for "
+                    f"{device.name}; write `store: gpu`",
+                )
+                raise ScenarioError(problem)
+            if stage.block_bytes:
+                slowest = min(slowest, rate * self.capacity.block_size / stage.block_bytes)
+        return slowest
 
     def _arithmetic(self, capacity: KVCapacity) -> str:
         if capacity.given:

@@ -110,7 +110,7 @@ class Engine(Strict):
     @property
     def caches_prefixes(self) -> bool:
         """Whether the KV of finished requests is kept for prompts that begin alike. Pure query."""
-        return self.enable_prefix_caching or self.kv_cache.kind == "radix"
+        return self.enable_prefix_caching or self.kv_cache.kind in ("radix", "segment")
 
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
