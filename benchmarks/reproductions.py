@@ -16,7 +16,15 @@ from pathlib import Path
 
 from reproduce.page import page
 
-NAMES = ("distserve", "alpaserve", "splitwise", "fastgen")
+NAMES = (
+    "distserve",
+    "alpaserve",
+    "splitwise",
+    "fastgen",
+    "fastgen_splitfuse",
+    "sarathi_ablation",
+    "sarathi_capacity",
+)
 """Modules of ``reproduce``, in the order of the page."""
 
 HEAD = """\

@@ -26,8 +26,10 @@ from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.lpm import LongestPrefix
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.priority import Priority, PriorityOptions
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
 from llmsim.engine.schedulers.sarathi import Sarathi
+from llmsim.engine.schedulers.simple_chunking import SimpleChunking
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
 from llmsim.engine.schedulers.splitfuse import SplitFuse
@@ -46,6 +48,11 @@ EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
 class TestChunkedPrefill(SchedulerContract):
     scheduler = ChunkedPrefill
+    kv_caches = EVERY_CACHE
+
+
+class TestSimpleChunking(SchedulerContract):
+    scheduler = SimpleChunking
     kv_caches = EVERY_CACHE
 
 
@@ -117,6 +124,14 @@ class TestSloDrop(SchedulerContract):
 
 class TestSloDropByDeadline(SchedulerContract):
     scheduler = informed(SloDrop, PROMISES, DropOptions(deadline="e2el", order="deadline", preempt=True))
+
+
+class TestPriority(SchedulerContract):
+    scheduler = partial(Priority, options=PriorityOptions(priorities={"chat": 0, "code": 1, "batch": 2}))
+
+
+class TestPriorityThatRecomputes(SchedulerContract):
+    scheduler = partial(Priority, options=PriorityOptions(priorities={"chat": -1}, keep_kv=False))
 
 
 class TestSkipJoinQueues(SchedulerContract):
