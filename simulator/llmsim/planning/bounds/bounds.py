@@ -78,10 +78,11 @@ def find_bounds(loaded: LoadedScenario, offered: Offered | None, most_replicas: 
 
 
 def _covers(loaded: LoadedScenario) -> bool:
-    """Whether the fleet is one that the arithmetic is about: one pool that stays as it is."""
+    """Whether the fleet is one that the arithmetic is about: one pool that stays as it is and computes all prompts."""
     scenario = loaded.scenario
     pool = scenario.fleet[0]
-    return len(scenario.fleet) == 1 and pool.is_fixed and not scenario.is_disaggregated
+    computes_all = not scenario.engine_of(pool).caches_prefixes
+    return len(scenario.fleet) == 1 and pool.is_fixed and computes_all and not scenario.is_disaggregated
 
 
 def _of_one_pool(plan: PoolPlan, engine: Engine, offered: Offered, most: int) -> Bounds:
