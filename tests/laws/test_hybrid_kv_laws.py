@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsim.contracts.trials import outcome, poisson_requests
-from llmsim.cost.footprint import block_bytes, state_bytes
+from llmsim.cost.footprint import block_bytes
 from llmsim.cost.kv_layout import KVGroups, KVLayout, group_block_bytes, kv_layout
 from llmsim.cost.memory import kv_capacity
 from llmsim.cost.plan import Formats, ParallelPlan
@@ -101,33 +101,38 @@ def test_capacity_in_sequences_is_the_closed_form(name, tokens):
     )
 
 
-@pytest.mark.parametrize("name", HYBRIDS)
-@pytest.mark.parametrize("tokens", [200, 2000, 20_000, 120_000])
+SLOTS = {"gemma-3-27b": 62 / 70, "gpt-oss-120b": 1, "gemma-2-27b": 1, "mimo-v2-flash": 1}
+"""Share of the layers' places in groups that is not padding: Gemma-3-27B has 62 layers in seven groups of ten."""
+
+
+@pytest.mark.parametrize("name", SLOTS)
+@pytest.mark.parametrize("tokens", [160, 1600, 16_000, 120_000])
 def test_no_fewer_sequences_than_if_all_layers_kept_all(name, tokens):
-    """Beside the padding of the last group, a block's rounding and a state, layers that forget take no more room.
-
-    Bytes of one sequence, by layer and uniform: the former is at most the latter and those.
-    """
-    model, formats, layout = catalog.model(name), Formats(), layout_of(name)
-    (page,) = group_block_bytes(model.layers, ParallelPlan(), formats, layout)
-    by_layer = layout.blocks(tokens) * page
-    uniform = block_bytes(model.layers, formats, 1, 1) * tokens + state_bytes(model.layers, 1)
-    depth = max(1, round(page / (max_layer_page(model, layout))))
-    layers = sum(group.count for group in model.layers if group.mixer.reads(1) or group.mixer.state_bytes(1))
-    padding = layout.num_groups * depth / layers
-
-    assert by_layer <= (uniform + layout.num_groups * 2 * page) * padding * (1 + 1e-9)
-    if tokens >= 20_000 and layout.block_tokens == 16:
-        assert by_layer < uniform
-
-
-def max_layer_page(model, layout) -> float:
-    """Bytes of a block in one layer."""
-    return max(
-        block_bytes([group], Formats(), 1, layout.groups[0].block_tokens) / group.count
-        for group in model.layers
-        if any(read.span.kind != "window" for read in group.mixer.reads(1))
+    """Beside padding, which vLLM has too ("may waste at most ..."), and a block's rounding; of long ones far more."""
+    by_layer, uniform = (
+        kv_capacity(
+            catalog.model(name), catalog.accelerator("h200-sxm"), ParallelPlan(8), Formats(), by_layer=given
+        ).sequences(tokens)
+        for given in (True, False)
     )
+
+    assert by_layer >= uniform * SLOTS[name] * tokens / (tokens + 32)
+    if tokens >= 16_000:
+        assert by_layer > 1.5 * uniform
+
+
+def test_states_leave_room_for_contexts():
+    """Few sequences of a state hybrid no longer set states of ``max_num_seqs`` aside: longer contexts fit."""
+    pools = [
+        kv_capacity(
+            catalog.model("nemotron-h-56b"), catalog.accelerator("h200-sxm"), ParallelPlan(8), Formats(),
+            by_layer=given,
+        )
+        for given in (True, False)
+    ]  # fmt: skip
+
+    assert pools[0].longest > 1.3 * pools[1].longest
+    assert pools[0].stages[0].state_bytes == 0 < pools[1].stages[0].state_bytes
 
 
 @given(
