@@ -126,7 +126,7 @@ class PoolPlan:
             load_w=self.pool.load_power,
             start_s=start_s,
             kv_bytes_per_token=self.kv_bytes_per_token,
-            kv_blocks_of_longest=engine.kv.blocks_for(self.max_model_len),
+            kv_blocks_of_longest=engine.kv.blocks_of(self.max_model_len),
             kv_layout=self._layout_in_words(),
         )
 

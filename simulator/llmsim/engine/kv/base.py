@@ -70,7 +70,7 @@ class KVCache(ABC):
     def fits(self, req: Request) -> bool:
         """Whether an empty pool could hold ``req`` to its end. Pure query."""
 
-    def blocks_for(self, tokens: int) -> int:
+    def blocks_of(self, tokens: int) -> int:
         """Blocks of a request that has room for ``tokens`` tokens, none of them computed yet. Pure query."""
         return -(-tokens // self.block_size)
 

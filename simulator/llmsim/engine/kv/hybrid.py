@@ -164,7 +164,7 @@ class Hybrid(KVCache):
         self.room: dict[Request, int] = {}
         self.surely_fits = layout.longest(num_blocks)
 
-    def blocks_for(self, tokens: int) -> int:
+    def blocks_of(self, tokens: int) -> int:
         """See :class:`KVCache`."""
         return self.layout.blocks(tokens, tokens)
 
