@@ -24,6 +24,8 @@ NAMES = (
     "fastgen_splitfuse",
     "sarathi_ablation",
     "sarathi_capacity",
+    "hybrid_kv",
+    "prompt_cache",
 )
 """Modules of ``reproduce``, in the order of the page."""
 
