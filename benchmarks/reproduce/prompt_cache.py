@@ -65,8 +65,8 @@ def reproduce(data: Path) -> Reproduction:
         "Prompt Cache: documents that are not computed again",
         "arXiv 2311.04934 (MLSys'24), abstract; README of yale-sys/prompt-cache",
         f"Llama-2-7B on an RTX 4090, one request at a time; four documents that have been seen, and {OWN} tokens of "
-        "its own; `kv_cache: segment`. The example's length is not published: it is taken so long that it takes as long "
-        "without reuse.",
+        "its own; `kv_cache: segment`. The example's length is not published: it is taken so long that it takes as "
+        "long without reuse.",
         [
             relative(
                 f"TTFT of {tokens + OWN:,} tokens without reuse (set)",
