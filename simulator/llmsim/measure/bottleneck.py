@@ -176,6 +176,8 @@ def _full_from(record: RunRecord, engines: Mapping[int, Engine]) -> Floats:
     full = np.full(max(engines) + 1, np.inf)
     for replica in record.replicas:
         reserved = -(-_reserved_tokens(replica, engines[replica.index]) // replica.block_size)
+        if reserved and replica.kv_layout:
+            reserved = replica.kv_blocks_of_longest
         full[replica.index] = replica.num_kv_blocks - (reserved or NEARLY_FULL * replica.num_kv_blocks)
     return full
 

@@ -45,6 +45,7 @@ class KVCache(ABC):
     Attributes:
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
+        num_tokens: Tokens of sequences that it holds together, if every layer keeps them all.
         num_sequences: Requests that hold something, those that are parked left out.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
@@ -61,6 +62,7 @@ class KVCache(ABC):
         self.block_size = block_size
         self.num_blocks = num_tokens // block_size
         self.free_blocks = self.num_blocks
+        self.num_tokens = self.num_blocks * block_size
         self.max_model_len = max_model_len
         self.num_sequences = 0
         self.parked: dict[Request, None] = {}
@@ -70,6 +72,10 @@ class KVCache(ABC):
     @abstractmethod
     def fits(self, req: Request) -> bool:
         """Whether an empty pool could hold ``req`` to its end. Pure query."""
+
+    def blocks_of(self, tokens: int) -> int:
+        """Blocks of a request that has room for ``tokens`` tokens, none of them computed yet. Pure query."""
+        return -(-tokens // self.block_size)
 
     @abstractmethod
     def reserve(self, req: Request, tokens: int) -> bool:
