@@ -72,6 +72,16 @@ PREFIX_CACHES: Registry[Any] = Registry(
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
+TIERED_CACHES: Registry[Any] = Registry(
+    "KV cache with tiers",
+    {
+        "paged": "llmsim.engine.kv.tiered:Tiered",
+        "token": "llmsim.engine.kv.tiered:TieredToken",
+    },
+    group="llmsim.tiered_caches",
+)
+"""Prefix caches by the name they have without tiers: what ``kv_tiers`` make of them."""
+
 ROUTERS: Registry[Any] = Registry(
     "router",
     {

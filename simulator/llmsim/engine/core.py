@@ -116,6 +116,7 @@ class Engine:
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
         """What ``batch`` computes next; requests that start are told so."""
+        self.kv.now_s = now_s
         plan = self.scheduler.plan(batch, now_s)
         if isinstance(plan, StepPlan):
             for req, _ in plan.chunks:
@@ -195,7 +196,7 @@ class Engine:
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
         batch, plan, count = run.batch, run.plan, run.iterations
-        end_s = run.end_s
+        end_s = self.kv.now_s = run.end_s
         self._last_start_s = run.start_s + run.duration_s(count - 1)
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0

@@ -17,6 +17,7 @@ from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.kv.tiered import Tiered
 from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
@@ -27,6 +28,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
 from llmsim.sim.parallel import choose_plan
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
+from llmsim.sim.tiers import PoolTiers
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
@@ -78,11 +80,16 @@ class PoolPlan:
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
         self.knows = self._knowledge(loaded)
+        self.tiers = PoolTiers(
+            spec.kv_tiers, self.accelerator, self.plan.num_devices, pool.node, self.kv_bytes_per_token
+        )
 
     def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
         """A new engine, the ``index``-th of the fleet."""
         spec = self.spec
         kv = self._kv_cache()
+        if isinstance(kv, Tiered):
+            kv.attach(self.tiers.of_replica(kv.block_size))
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
@@ -169,7 +176,7 @@ class PoolPlan:
 
     def _kv_cache(self) -> KVCache:
         kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
-        kv_class = kinds.get(self.spec.kv_cache.kind)
+        kv_class = (plugins.TIERED_CACHES if self.spec.kv_tiers else kinds).get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,

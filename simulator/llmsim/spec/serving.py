@@ -10,6 +10,7 @@ from llmsim import plugins
 from llmsim.spec.autoscale import Autoscale
 from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.failures import Failure
+from llmsim.spec.kv_tiers import KVTier, tier_problems
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.provisioning import Provisioning
@@ -60,6 +61,9 @@ class Engine(Strict):
         description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
         "they share is known from a trace's `hash_ids`, or from what the workload draws",
     )
+    kv_tiers: list[KVTier] = Field(
+        [], description="memories that keep the prefixes which the KV pool has no room for, the fastest first"
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="number format of computation; auto is the checkpoint's"
     )
@@ -85,6 +89,7 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
+        raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
         return self
 
     def longest(self, limit: int | None = None) -> int | None:

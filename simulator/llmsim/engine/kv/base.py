@@ -45,6 +45,7 @@ class KVCache(ABC):
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
         num_sequences: Requests that hold something, those that are parked left out.
+        now_s: When it is asked, which the engine says before each plan and before a run's completions.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
@@ -61,6 +62,7 @@ class KVCache(ABC):
         self.free_blocks = self.num_blocks
         self.max_model_len = max_model_len
         self.num_sequences = 0
+        self.now_s = 0.0
         self.parked: dict[Request, None] = {}
         self.surely_fits = 0
 
@@ -99,6 +101,9 @@ class KVCache(ABC):
         """
         self.release(req)
         return 0
+
+    def expect(self, req: Request, now_s: float) -> None:  # noqa: B027  # most need not know
+        """``req`` has come to the server at ``now_s`` and will be looked for: what is far may come nearer."""
 
     def ready_s(self, now_s: float) -> float:
         """When the KV is in place that the plan just made at ``now_s`` moves: its first iteration starts then."""
