@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 
+from llmsim.engine.request import Request
+
 
 class Store:
     """The first KV blocks of hash blocks, as many as there is room for.
@@ -17,6 +19,7 @@ class Store:
         used, most_used: KV blocks in it, and the most there ever were.
         blocks: Hash block to its KV blocks here, the least recently used first.
         there_s: When the last of them has arrived.
+        awaited: Hash block to a request that it was fetched for: kept while that waits and there are others to forget.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -24,6 +27,7 @@ class Store:
         self.used = self.most_used = 0
         self.blocks: OrderedDict[Hashable, int] = OrderedDict()
         self.there_s: dict[Hashable, float] = {}
+        self.awaited: dict[Hashable, Request] = {}
 
     def touch(self, key: Hashable) -> None:
         """``key``, if it is here, has been used last."""
@@ -50,10 +54,16 @@ class Store:
 
     def trim(self) -> list[tuple[Hashable, int]]:
         """Forget what there is no room for; returns each hash block that lost some, with what it had."""
-        lost = []
-        excess = self.used - self.capacity
+        lost: list[tuple[Hashable, int]] = []
+        excess, spared = self.used - self.capacity, 0
         while excess > 0:
             key, count = self.blocks.popitem(last=False)
+            if key in self.awaited and spared < len(self.blocks):
+                if self.awaited[key].status == "waiting":
+                    self.blocks[key] = count
+                    spared += 1
+                    continue
+                del self.awaited[key]
             lost.append((key, count))
             if count > excess:
                 self.blocks[key] = count - excess

@@ -16,8 +16,8 @@ class Tiered(PrefixCached):
 
     - Blocks that go on from those in the pool are looked for below it. They take blocks of the pool like new ones,
       and the first iteration waits until they are in them; all of the batch waits with it.
-    - What is forgotten goes down before its room is used: an iteration that takes the room waits until the copy has
-      arrived. Blocks that decoding takes are counted together, when a sequence next comes or goes.
+    - What is forgotten goes down before its room is used: an iteration with new prompt tokens waits until the copy
+      has arrived. What decoding takes goes down, and is waited for, when a sequence next comes or goes.
 
     Source: LMCache, ``vllm_v1_adapter``, which loads before the forward pass.
     """
@@ -57,6 +57,7 @@ class Tiered(PrefixCached):
         is_first = req.scheduled_s != req.scheduled_s  # nan
         if not super().admit(req, tokens, found):
             return False
+        self._has_moved = True
         if is_hit:
             self._fetch(req, start, shares, is_first=is_first)
         self._tell()
@@ -74,12 +75,13 @@ class Tiered(PrefixCached):
             req.cached_tokens = max(req.cached_tokens, tokens)
             for index, _, count in shares:
                 self.tiers.tiers[index].hit_blocks += count
-        self._wait_until(self.tiers.load(shares, self.now_s))
+        self._ready_s = max(self._ready_s, self.tiers.load(shares, self.now_s))
 
     def reserve(self, req: Request, tokens: int) -> bool:
         """See :class:`KVCache`."""
         if not super().reserve(req, tokens):
             return False
+        self._has_moved = True
         self._tell()
         return True
 
@@ -100,7 +102,7 @@ class Tiered(PrefixCached):
             for key, _, count in shares_of(req, 0, most, self.block_size)
             if key not in pieces and key not in self._staged
         ]
-        self.tiers.prefetch(wanted, now_s)
+        self.tiers.prefetch(req, wanted, now_s)
 
     def ready_s(self, now_s: float) -> float:
         """See :class:`KVCache`."""
@@ -117,12 +119,7 @@ class Tiered(PrefixCached):
         """The tiers get what was forgotten: at moments that are the same however often the scheduler looks."""
         if self._staged:
             staged, self._staged = self._staged, {}
-            self._wait_until(self.tiers.keep(list(staged.items()), self.now_s))
-
-    def _wait_until(self, time_s: float) -> None:
-        """The next plan's first iteration may not start earlier."""
-        self._ready_s = max(self._ready_s, time_s)
-        self._has_moved = True
+            self._ready_s = max(self._ready_s, self.tiers.keep(list(staged.items()), self.now_s))
 
 
 class TieredToken(Tiered):

@@ -110,6 +110,7 @@ class Tiers:
         counts = [0] * len(self.tiers)
         for index, key, count in found:
             counts[index] += count
+            self.tiers[index].store.awaited.pop(key, None)
             ready_s = max(ready_s, self.tiers[index].store.there_s.get(key, 0.0))
         for index, count in enumerate(counts):
             if count:
@@ -124,8 +125,8 @@ class Tiers:
             for tier in self.tiers:
                 tier.store.touch(key)
 
-    def prefetch(self, wanted: Iterable[tuple[Hashable, int]], now_s: float) -> None:
-        """A waiting request will need what the pool has not: what of it lies low comes up to the first tier."""
+    def prefetch(self, req: Request, wanted: Iterable[tuple[Hashable, int]], now_s: float) -> None:
+        """``req`` waits, and will need what the pool has not: what of it lies low comes up to the first tier."""
         top = self.tiers[0].store
         for key, count in wanted:
             for tier in self.tiers[1:]:
@@ -134,6 +135,7 @@ class Tiers:
                 if new > 0 and tier.prefetches:
                     tier.read_blocks += new
                     ready_s = max(tier.store.there_s[key], tier.reads.send(new * self.block_bytes, now_s))
+                    top.awaited[key] = req
                     self._take_in(0, [(key, there)], ready_s, now_s)
             if top.blocks.get(key, 0) < count:
                 break
