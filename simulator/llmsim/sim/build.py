@@ -129,6 +129,8 @@ class PoolPlan:
             load_w=self.pool.load_power,
             start_s=start_s,
             kv_bytes_per_token=self.kv_bytes_per_token,
+            kv_tiers=engine.kv.tiers if isinstance(engine.kv, Tiered) else None,
+            kv_tier_sources=self.tiers.in_words(),
         )
 
     def _knowledge(self, loaded: LoadedScenario) -> Knowledge:

@@ -109,6 +109,7 @@ class Tiered(PrefixCached):
         if not self._has_moved:
             return now_s
         self._has_moved = False
+        self.tiers.waited_s += max(0.0, self._ready_s - now_s)
         return max(now_s, self._ready_s)
 
     def _forget(self, key: Hashable, count: int) -> None:

@@ -54,12 +54,16 @@ class Tiers:
         tiers: The memories.
         block_size: Tokens in a KV block.
         block_bytes: Size of a KV block.
+
+    Attributes:
+        waited_s: For how long iterations have waited for KV on its way.
     """
 
     def __init__(self, tiers: Sequence[Tier], block_size: int, block_bytes: float) -> None:
         self.tiers = tiers
         self.block_size = block_size
         self.block_bytes = block_bytes
+        self.waited_s = 0.0
         host = next((tier for tier in tiers if tier.is_host), None)
         self._up = [_path(tier.reads, host.reads if host else None) for tier in tiers]
         self._down = [_path(tier.writes, host.writes if host else None) for tier in tiers]
