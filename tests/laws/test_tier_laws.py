@@ -229,9 +229,9 @@ def one_after_another(prompts):
     return requests
 
 
-def ttft(tiers):
+def ttft(tiers, layers=1):
     """Of prompts A, B and A again, on a pool that holds one of them."""
-    record, _ = serve(one_after_another([A, B, A]), [pool(tiers)], 512)
+    record, _ = serve(one_after_another([A, B, A]), [pool(tiers, layers)], 512)
     assert [req.cached_tokens for req in record.requests] == [0, 0, 496]
     return [req.first_token_s - req.arrival_s for req in record.requests]
 
@@ -274,6 +274,16 @@ def test_the_slower_of_two_links_sets_the_pace():
     times = ttft(lambda: [tier("host", 0, link), tier("nvme", rate=drive, writes_through=True)])
 
     assert times[2] == pytest.approx(FOUND / drive + prefill_s(16, 496))
+
+
+@pytest.mark.parametrize("link", [1e6, 1e9])
+def test_layer_by_layer_hides_the_shorter(link):
+    """Ten layers, each loaded while the one before is computed: one layer's share of the shorter is left over."""
+    times = ttft(lambda: [tier("host", rate=link, write_rate=AT_ONCE)], layers=10)
+    load_s, computed_s = FOUND / link, prefill_s(16, 496)
+    in_turns = load_s / 10 + computed_s / 10 + 9 * max(load_s / 10, computed_s / 10)
+
+    assert times[2] == pytest.approx(in_turns)
 
 
 def test_prefetch_leaves_the_host_link_only():

@@ -25,12 +25,12 @@ def tier(kind, blocks=UNLIMITED, rate=AT_ONCE, *, write_rate=None, store=None, *
     return Tier(kind, store or Store(blocks), *links, is_host=kind == "host", **options)
 
 
-def pool(make_tiers):
+def pool(make_tiers, layers=1):
     """Makes pools above the tiers that ``make_tiers()`` returns, new ones for each."""
 
     def make(num_tokens, block_size, max_model_len):
         kv = Tiered(num_tokens, block_size, max_model_len)
-        kv.attach(Tiers(make_tiers(), block_size, TOKEN_BYTES * block_size))
+        kv.attach(Tiers(make_tiers(), block_size, TOKEN_BYTES * block_size), layers)
         return kv
 
     return make

@@ -38,10 +38,10 @@ class KVTier(Strict):
     latency_ms: Annotated[float, Quantity("ms"), Field(ge=0)] | None = Field(
         None, description="of one transfer; null is 0.01 for host, 0.1 for nvme, the network's for remote"
     )
-    write: Literal["back", "through"] = Field(
-        "back",
-        description="what comes in. back: what the memory above forgets; through: what a request has made, when it "
-        "ends",
+    write: Literal["through", "back"] = Field(
+        "through",
+        description="what comes in. through: what a request has made, when it ends, as in vLLM, LMCache and SGLang; "
+        "back: what the memory above forgets, whose room is free once that has gone down",
     )
     prefetch: bool = Field(
         False,

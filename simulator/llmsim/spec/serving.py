@@ -64,6 +64,11 @@ class Engine(Strict):
     kv_tiers: list[KVTier] = Field(
         [], description="memories that keep the prefixes which the KV pool has no room for, the fastest first"
     )
+    kv_loading: Literal["blocking", "layerwise"] = Field(
+        "blocking",
+        description="how KV moves between kv_tiers and the pool. blocking: before an iteration; layerwise: each "
+        "layer's while the one before is computed, as LMCache's use_layerwise; not with pipeline stages",
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="number format of computation; auto is the checkpoint's"
     )

@@ -109,6 +109,10 @@ class KVCache(ABC):
         """When the KV is in place that the plan just made at ``now_s`` moves: its first iteration starts then."""
         return now_s
 
+    def behind(self, wait_s: float, first_s: float) -> float:
+        """Seconds of an iteration of ``first_s`` that has to wait ``wait_s`` for KV; the one may hide in the other."""
+        return wait_s + first_s
+
     def park(self, req: Request) -> None:
         """``req`` runs no longer, and keeps its KV without taking a seat."""
         self.num_sequences -= 1

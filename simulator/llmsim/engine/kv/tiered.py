@@ -19,7 +19,8 @@ class Tiered(PrefixCached):
     - What is forgotten goes down before its room is used: an iteration with new prompt tokens waits until the copy
       has arrived. What decoding takes goes down, and is waited for, when a sequence next comes or goes.
 
-    Source: LMCache, ``vllm_v1_adapter``, which loads before the forward pass.
+    Sources: LMCache, ``vllm_v1_adapter``, which loads before the forward pass or layer by layer; CachedAttention
+    (arXiv 2403.19708), §3.2, layer-wise pre-loading.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class Tiered(PrefixCached):
         self._ready_s = 0.0
         self._has_moved = False
         self._writes_through = False
+        self._layers = 1
 
-    def attach(self, tiers: Tiers) -> None:
-        """``tiers``, the fastest first, lie below from now on."""
+    def attach(self, tiers: Tiers, layers: int = 1) -> None:
+        """``tiers``, the fastest first, lie below from now on; KV moves in so many parts, one behind the other."""
         self.tiers = tiers
+        self._layers = layers
         self.chains.forgetting = self._forget
         self._writes_through = any(tier.writes_through for tier in tiers.tiers)
 
@@ -111,6 +114,15 @@ class Tiered(PrefixCached):
         self._has_moved = False
         self.tiers.waited_s += max(0.0, self._ready_s - now_s)
         return max(now_s, self._ready_s)
+
+    def behind(self, wait_s: float, first_s: float) -> float:
+        """See :class:`KVCache`. Layer by layer, the next one's KV moves while this one is computed.
+
+        Each of n layers passes two stations, so all of it takes max(a, b) + min(a, b) / n.
+        """
+        hidden_s = min(wait_s, first_s) * (1 - 1 / self._layers)
+        self.tiers.waited_s -= hidden_s
+        return wait_s + first_s - hidden_s
 
     def _forget(self, key: Hashable, count: int) -> None:
         """The pool is about to forget blocks of ``key``, of which it has ``count``."""
