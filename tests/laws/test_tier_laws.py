@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_prefix_laws import SIZE, Model, check_blocks, hash_of, new_request, step, steps
 from tier_runs import AT_ONCE, TOKEN_BYTES, UNLIMITED, alike, cached, pool, serve, tier
 
-from llmsim.contracts import outcome, require_same
+from llmsim.contracts import KVCacheContract, outcome, require_same
 from llmsim.engine.kv.prefix import PrefixCached
 from llmsim.engine.kv.store import Store
 from llmsim.engine.request import Request
@@ -199,6 +199,27 @@ def test_fast_forward_equals_stepping(kind, scheduler, stages):
                 other.written_blocks,
             )
         assert sum(each.hit_blocks for each in engines[0].kv.tiers.tiers) > 0
+
+
+class TestTiered(KVCacheContract):
+    kv_cache = pool(KINDS["mixed"])
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_fast_forward_equals_stepping_where_replicas_share(through):
+    """What one forgets while it only decodes reaches the other at the same moment, however often it looks."""
+    runs = []
+    for fast in (True, False):
+        store = Store(2000)
+        tiers = lambda store=store: [  # noqa: E731
+            tier("host", 60, 2e7),
+            tier("remote", rate=5e6, store=store, writes_through=through, prefetches=True),
+        ]
+        runs.append(serve(alike(12, 200, rate_per_s=12.0), [pool(tiers)] * 2, 1500, fast_forward=fast))
+    (fast, engines), (slow, _) = runs
+
+    require_same(outcome(fast), outcome(slow), "fast-forward equals stepping")
+    assert all(engine.kv.tiers.tiers[1].read_blocks for engine in engines)
 
 
 @pytest.mark.parametrize("write", [False, True])

@@ -50,8 +50,10 @@ class Tiered(PrefixCached):
         _, start, _ = self._match
         shares = self.tiers.find(req, start, self._staged)
         self._found = (req, start, shares)
-        blocks = start + sum(count for _, _, count in shares)
-        return max(found, blocks * self.block_size)
+        tokens = (start + sum(count for _, _, count in shares)) * self.block_size
+        if tokens <= found:  # it has as much itself
+            self._found = (req, start, ())
+        return max(found, tokens)
 
     def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
         """See :class:`KVCache`."""
@@ -109,11 +111,12 @@ class Tiered(PrefixCached):
 
     def ready_s(self, now_s: float) -> float:
         """See :class:`KVCache`."""
+        ready_s = super().ready_s(now_s)
         if not self._has_moved:
-            return now_s
+            return ready_s
         self._has_moved = False
         self.tiers.waited_s += max(0.0, self._ready_s - now_s)
-        return max(now_s, self._ready_s)
+        return max(ready_s, self._ready_s)
 
     def behind(self, wait_s: float, first_s: float) -> float:
         """See :class:`KVCache`. Layer by layer, the next one's KV moves while this one is computed.
