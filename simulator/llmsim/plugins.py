@@ -91,6 +91,15 @@ HYBRID_CACHES: Registry[Any] = Registry(
     "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
 )
 """KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
+TIERED_CACHES: Registry[Any] = Registry(
+    "KV cache with tiers",
+    {
+        "paged": "llmsim.engine.kv.tiered:Tiered",
+        "token": "llmsim.engine.kv.tiered:TieredToken",
+    },
+    group="llmsim.tiered_caches",
+)
+"""Prefix caches by the name they have without tiers: what ``kv_tiers`` make of them."""
 
 ROUTERS: Registry[Any] = Registry(
     "router",

@@ -47,6 +47,7 @@ class KVCache(ABC):
         block_size: Tokens in a block.
         num_tokens: Tokens of sequences that it holds together, if every layer keeps them all.
         num_sequences: Requests that hold something, those that are parked left out.
+        now_s: When it is asked, which the engine says before each plan and before a run's completions.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
@@ -65,6 +66,7 @@ class KVCache(ABC):
         self.num_tokens = self.num_blocks * block_size
         self.max_model_len = max_model_len
         self.num_sequences = 0
+        self.now_s = 0.0
         self.parked: dict[Request, None] = {}
         self.surely_fits = 0
         self.preemption = Recompute()
@@ -108,9 +110,16 @@ class KVCache(ABC):
         """
         return self.preemption.put_away(self, req, written)
 
+    def expect(self, req: Request, now_s: float) -> None:  # noqa: B027  # most need not know
+        """``req`` has come to the server at ``now_s`` and will be looked for: what is far may come nearer."""
+
     def ready_s(self, now_s: float) -> float:
         """When the KV is in place that the plan just made at ``now_s`` moves: its first iteration starts then."""
         return self.preemption.ready_s(now_s)
+
+    def behind(self, wait_s: float, first_s: float) -> float:
+        """Seconds of an iteration of ``first_s`` that has to wait ``wait_s`` for KV; the one may hide in the other."""
+        return wait_s + first_s
 
     def park(self, req: Request) -> None:
         """``req`` runs no longer, and keeps its KV without taking a seat."""
