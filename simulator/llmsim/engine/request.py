@@ -38,6 +38,8 @@ class Request:
         input_tokens: Prompt length.
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
+        width: Sequences that it runs as, in step with one another, from its first token on: each is computed and
+            holds KV, one brings out the answer. 1 but for groups such as the beams of a search.
         max_tokens: Most output tokens that its user asked for; no limit but the model's by default.
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
@@ -114,6 +116,7 @@ class Request:
         "stints",
         "stop_at",
         "tenant",
+        "width",
     )
 
     def __init__(
@@ -128,6 +131,7 @@ class Request:
         self.cached_tokens = self.given_tokens = self.computed = self.generated = self.kv_tokens = (
             self.blocks
         ) = 0
+        self.width = 1
         self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
         self.max_tokens = FOREVER

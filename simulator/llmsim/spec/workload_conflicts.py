@@ -69,6 +69,8 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
             "cached_input_tokens",
             "sessions share what was said before: leave this out, and set engine.enable_prefix_caching",
         )
+    if workload.n > 1 and workload.beam_width > 1:
+        yield "n", "the beams of a search are one answer; leave `n` or `beam_width` out"
     if workload.lengths is not None and not workload.has_row_lengths:
         yield "lengths", "takes lengths from a trace; it needs `trace:`, and no input_tokens or output_tokens"
 
@@ -119,6 +121,8 @@ def _client_conflicts(workload: Workload) -> Iterator[tuple[Place, str]]:
                 else "cannot go with `clients`"
             )
             yield (key,), message
+    if workload.n > 1:
+        yield ("n",), "cannot go with `clients`; leave it out"
     lengths = (workload.input_tokens is not None, workload.output_tokens is not None)
     if isinstance(clients, list):
         if not clients:
