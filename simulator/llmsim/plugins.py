@@ -30,6 +30,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
         "vllm_v1": "llmsim.engine.schedulers.vllm_v1:VllmV1",
         "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
+        "priority": "llmsim.engine.schedulers.priority:Priority",
         "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
         "tgi": "llmsim.engine.schedulers.tgi:TGI",
         "lightllm": "llmsim.engine.schedulers.lightllm:LightLLM",

@@ -21,6 +21,7 @@ from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.priority import Priority, PriorityOptions
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
 from llmsim.engine.schedulers.sarathi import Sarathi
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
@@ -111,6 +112,14 @@ class TestSloDrop(SchedulerContract):
 
 class TestSloDropByDeadline(SchedulerContract):
     scheduler = informed(SloDrop, PROMISES, DropOptions(deadline="e2el", order="deadline", preempt=True))
+
+
+class TestPriority(SchedulerContract):
+    scheduler = partial(Priority, options=PriorityOptions(priorities={"chat": 0, "code": 1, "batch": 2}))
+
+
+class TestPriorityThatRecomputes(SchedulerContract):
+    scheduler = partial(Priority, options=PriorityOptions(priorities={"chat": -1}, keep_kv=False))
 
 
 class TestSkipJoinQueues(SchedulerContract):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -250,3 +251,21 @@ def test_ctrl_c_ends_quickly_without_a_trace(tmp_path, options):
     assert "Traceback" not in said
     assert said.endswith("Interrupted.\n")
     assert not out.exists()
+
+
+def test_requests_of_a_replay_are_counted_once(tmp_path):
+    """The same requests under three seeds are no three samples: one run a load, and nothing to repeat for certainty."""
+    lines = "".join(f"{i / 4 + i % 3 / 10:g},64,{4 + i % 9}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text("arrival_s,input_tokens,output_tokens\n" + lines)
+    file = small(tmp_path)
+    head, _, _ = file.read_text().partition("workload:")
+    file.write_text(head + "workload: {trace: t.csv}\nslo: {ttft_ms: 50, percentile: 0.9}\n")
+
+    code, stdout, _ = ask("plan", file, "--find", "limit", "--json", "--out", tmp_path / "out")
+
+    found = json.loads(stdout)
+    assert 0 == code
+    assert found["at"] is not None
+    assert {1} == {len(one["seeds"]) for one in found["tried"]}
+    assert found["surely"] is None
+    assert any("nothing is drawn at random" in note for note in found["notes"])

@@ -23,7 +23,7 @@ CLASSES = ("chat", "code", "batch")
 
 
 def poisson_requests(
-    seed: int, count: int = 120, rate_per_s: float = 8.0, max_input: int = 600, max_output: int = 200
+    seed: int, count: int = 80, rate_per_s: float = 8.0, max_input: int = 600, max_output: int = 200
 ) -> list[Request]:
     """``count`` requests with Poisson arrivals and uniform lengths, of three classes and five sessions."""
     rng = np.random.default_rng(seed)

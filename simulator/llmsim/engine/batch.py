@@ -90,8 +90,12 @@ class Batch:
         return next(reversed(self.running), None)
 
     def preempt(self, req: Request) -> None:
-        """Throw ``req`` out with its KV; it will recompute prompt and generated tokens. Changes batch and pool."""
-        self._take_out(req)
+        """Throw ``req`` out; what the pool does not put away, it will compute again. Changes batch and pool."""
+        computed, is_whole = req.computed, req not in self.prefilling
+        self._leave(req)
+        kept = self.kv.put_away(req, req.input_tokens + req.generated - 1 if is_whole else computed)
+        self._start_over(req)
+        req.computed = max(req.computed, kept)
         req.preemptions += 1
 
     def pause(self, req: Request) -> None:

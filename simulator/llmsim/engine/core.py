@@ -145,6 +145,9 @@ class Engine:
             return plan
         count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
+        ready_s = self.kv.ready_s(now_s)
+        if ready_s > now_s:
+            first_s, count = first_s + ready_s - now_s, 1
         run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
         if count > 1 and plan.until_s < inf:
             run.cut(run.iterations_until(plan.until_s))

@@ -57,7 +57,7 @@ def amount(dial: Dial, load: float) -> str:
     """A load with its unit: ``4.16 req/s``, or the key where it has none. Pure."""
     value = dial.value(load)
     if dial.key == "workload.time_scale":
-        return f"{_number(load)}{dial.unit} (time_scale {value})"
+        return f"{_number(load)}{dial.unit} (time_scale {_number(value)})"
     if not dial.unit:
         return f"{dial.key} = {value}"
     return f"{_number(load)}{'' if dial.unit.startswith('×') else ' '}{dial.unit}"
@@ -159,6 +159,8 @@ def _table(limit: Limit) -> Table:
 def notes(limit: Limit) -> Iterator[str]:
     """What the reader has to know. Pure but for opening a trace."""
     at = limit.at
+    if limit.is_replay:
+        yield "nothing is drawn at random: one run of each load is exact, for these requests"
     if limit.islands:
         loads = ", ".join(_number(probe.load) for probe in limit.islands)
         yield (

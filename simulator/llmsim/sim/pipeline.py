@@ -25,7 +25,7 @@ class Pass(NamedTuple):
 
     Attributes:
         batch, plan: What it computes.
-        start_s, end_s: When it was planned, and when it leaves the last stage.
+        start_s, end_s: When it was planned and its KV was there, and when it leaves the last stage.
         free_s: When each stage is free again after it.
         stable_until: The micro-batch's iteration for which it has to be planned anew.
     """
@@ -149,7 +149,8 @@ class PipelinedReplica(Replica):
                 pauses.append(plan)
             elif plan is not None:
                 seconds = [self.engine.price(stage, batch, plan, 1)[0] for stage in self.engine.stages]
-                self._send(batch, plan, self.clock.now, seconds, batch.iteration + plan.stable_for)
+                ready_s = self.engine.kv.ready_s(self.clock.now)
+                self._send(batch, plan, ready_s, seconds, batch.iteration + plan.stable_for)
         if self.engine.scheduler.dropped:
             self._tell_dropped()
         return min(pauses, key=lambda pause: pause.until_s, default=None)

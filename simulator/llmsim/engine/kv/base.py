@@ -104,6 +104,19 @@ class KVCache(ABC):
         """``blocks`` that decoding sequences held are free again. Changes the pool."""
         self.free_blocks += blocks
 
+    def put_away(self, req: Request, written: int) -> int:
+        """``req`` is thrown out with ``written`` tokens in its KV. Changes the pool.
+
+        Returns:
+            How many of them it will find when it comes back, without having to compute them: here none.
+        """
+        self.release(req)
+        return 0
+
+    def ready_s(self, now_s: float) -> float:
+        """When the KV is in place that the plan just made at ``now_s`` moves: its first iteration starts then."""
+        return now_s
+
     def park(self, req: Request) -> None:
         """``req`` runs no longer, and keeps its KV without taking a seat."""
         self.num_sequences -= req.width

@@ -23,6 +23,7 @@ from llmsim.planning.limit.row import row_of
 from llmsim.planning.limit.run_length import RunLength
 from llmsim.planning.limit.search import first_failure
 from llmsim.planning.points import Base
+from llmsim.planning.replay import is_replay
 from llmsim.planning.workers import Run
 
 RESOLUTION = 0.02
@@ -42,6 +43,7 @@ class Limit:
         length: How long loads are offered.
         replications: Runs of each load.
         runs: Simulations that the answer took.
+        is_replay: Whether no seed changes anything, so that one run of a load is all there is to know of it.
     """
 
     dial: Dial
@@ -52,6 +54,7 @@ class Limit:
     length: RunLength
     replications: int
     runs: int
+    is_replay: bool = False
 
     @cached_property
     def tried(self) -> list[Probe]:
@@ -93,10 +96,10 @@ class Limit:
         """Between which loads the limit lies for certain: all tried below pass, all above fail, at their intervals.
 
         The first is 0, or the last infinite, where no load tried is that clear. None where every request has to
-        meet the targets: then no number of them makes it certain.
+        meet the targets: then no number of them makes it certain; and where nothing is drawn at random.
         """
         share = self.given.scenario.slo.percentile
-        if share == 1:
+        if share == 1 or self.is_replay:
             return None
         low, high = 0.0, inf
         for probe in self.tried:
@@ -135,7 +138,7 @@ def find_limit(
         run: Runs points, in any order.
         over: The key to turn up and its values; by default what the kind of arrivals has.
         resolution: The largest step between two loads, as a share of the limit; ``over`` has steps of its own.
-        replications: Seeds of each load, the same for all.
+        replications: Seeds of each load, the same for all; one where no seed changes anything.
         progress: Called with runs finished and runs begun.
 
     Raises:
@@ -149,6 +152,8 @@ def find_limit(
             hint="add `slo: {ttft_ms: 500, tpot_ms: 50, percentile: 0.99}`, or --goodput ttft:500 tpot:50",
         )
     dial = dial_over(over, given) if over else dial_of(given)
+    replays = is_replay(given)
+    replications = 1 if replays else replications
     bench = Bench(base, given, dial, run, replications, progress)
     if over:
         for load in (min(dial.values), max(dial.values)):
@@ -162,7 +167,9 @@ def find_limit(
         lambda wanted: bench.looks(loads, wanted),
         {index: bench.probes[load].look for index, load in enumerate(loads) if load in bench.probes},
     )
-    return Limit(dial, tuple(loads), bench.probes, alone, given, bench.length, replications, bench.done)
+    return Limit(
+        dial, tuple(loads), bench.probes, alone, given, bench.length, replications, bench.done, replays
+    )
 
 
 def _finest(dial: Dial) -> float:
