@@ -23,10 +23,9 @@ HEAD = """\
 # Reproductions
 
 What papers reported of fleets, and what comes out here in the same setting; `benchmarks/reproductions.py` writes this
-page, and the misses stay in it. No number is fitted to a figure on this page but where
-the section says so. Where a setting is not published in
-full, the section says what was taken instead. The limits are this page's: 25% where rates and times are compared, less
-where nothing but queues and routing decides.
+page, and the misses stay in it. No number is fitted to a figure on this page, except where the section says so. Where a
+setting is not published in full, the section says what was taken instead. The limits are this page's: 25% where rates
+and times are compared, less where nothing but queues, routing or block tables decide.
 """
 
 

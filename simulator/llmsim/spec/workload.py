@@ -65,7 +65,7 @@ class Workload(Strict):
         1,
         le=1024,
         description="completions asked for of every prompt, equally long: sequences of their own, as in vLLM V1, which "
-        "share the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+        "share a replica, and the prompt's blocks with enable_prefix_caching; routers and results count each of them",
     )
     beam_width: PositiveInt = Field(
         1,
