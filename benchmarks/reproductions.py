@@ -16,7 +16,16 @@ from pathlib import Path
 
 from reproduce.page import page
 
-NAMES = ("distserve", "alpaserve", "splitwise", "fastgen", "vllm_sharing")
+NAMES = (
+    "distserve",
+    "alpaserve",
+    "splitwise",
+    "fastgen",
+    "fastgen_splitfuse",
+    "sarathi_ablation",
+    "sarathi_capacity",
+    "vllm_sharing",
+)
 """Modules of ``reproduce``, in the order of the page."""
 
 HEAD = """\

@@ -23,6 +23,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
+        "simple_chunking": "llmsim.engine.schedulers.simple_chunking:SimpleChunking",
         "sjf": "llmsim.engine.schedulers.sjf:ShortestJobFirst",
         "srpt": "llmsim.engine.schedulers.srpt:ShortestRemaining",
         "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",

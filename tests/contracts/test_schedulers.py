@@ -24,6 +24,7 @@ from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.priority import Priority, PriorityOptions
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
 from llmsim.engine.schedulers.sarathi import Sarathi
+from llmsim.engine.schedulers.simple_chunking import SimpleChunking
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
 from llmsim.engine.schedulers.splitfuse import SplitFuse
@@ -41,6 +42,11 @@ EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
 class TestChunkedPrefill(SchedulerContract):
     scheduler = ChunkedPrefill
+    kv_caches = EVERY_CACHE
+
+
+class TestSimpleChunking(SchedulerContract):
+    scheduler = SimpleChunking
     kv_caches = EVERY_CACHE
 
 
