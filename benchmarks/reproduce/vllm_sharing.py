@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import exp, log
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,8 @@ one number read from the three figures of parallel sampling on Alpaca, which are
 CONTEXT = 2048
 SPEEDUP = {1: 1.3, 6: 2.3}
 """vLLM over Orca(Oracle), by the width of the search."""
+ORCA_BATCH, VLLM_BATCH = 72.75, 132.44
+"""Requests in a batch, Alpaca at 30 req/s: Fig. 13b. Orca(Oracle) has a queue by then."""
 COUNT, MANY = 1600, 20_000
 """Lengths that beams are counted over, and samples in closed form: the tail of the outputs takes so many."""
 REQUESTS = 400
@@ -123,16 +125,27 @@ def scenario(width: int, *, is_vllm: bool) -> dict[str, Any]:
     }
 
 
-def rate(width: int, *, is_vllm: bool) -> float:
-    """Requests per second while all wait: until four in five are done, when the batch begins to run empty."""
-    requests = run(scenario(width, is_vllm=is_vllm)).record.requests
-    count = len(requests) * 4 // 5
-    return count / sorted(req.finish_s for req in requests)[count - 1]
+class Full(NamedTuple):
+    """A replica while all wait: until four in five are done, when the batch begins to run empty.
+
+    Attributes:
+        rate: Requests per second.
+        sequences: Sequences in a batch, mean over time.
+    """
+
+    rate: float
+    sequences: float
 
 
-def speedup(width: int) -> float:
-    """Requests per second of vLLM by those of Orca(Oracle)."""
-    return rate(width, is_vllm=True) / rate(width, is_vllm=False)
+def full(width: int, *, is_vllm: bool) -> Full:
+    """:func:`scenario`, played."""
+    record = run(scenario(width, is_vllm=is_vllm)).record
+    count = len(record.requests) * 4 // 5
+    until_s = sorted(req.finish_s for req in record.requests)[count - 1]
+    steps = record.steps
+    decoding = (steps.column("start_s") < until_s) & (steps.column("decode_tokens") > 0)
+    sequences = np.average(steps.column("sequences")[decoding], weights=steps.column("duration_s")[decoding])
+    return Full(count / until_s, float(sequences))
 
 
 def _range(what: str, theirs: dict[int, float], ours: dict[int, float]) -> Row:
@@ -161,7 +174,7 @@ def reproduce(data: Path) -> Reproduction:
     beams = {width: beams_saved(alpaca, width) for width in BEAMS}
     long_samples = {n: parallel_saved(lengths(SHAREGPT, MANY), n) for n in SHAREGPT_PARALLEL}
     long_beams = {width: beams_saved(sharegpt, width) for width in SHAREGPT_BEAMS}
-    faster = {width: speedup(width) for width in (1, 2, 4, 6)}
+    played = {width: (full(width, is_vllm=True), full(width, is_vllm=False)) for width in (1, 2, 4, 6)}
     implied = {width: moves_for(alpaca, width, saved) for width, saved in BEAMS.items()}
     return Reproduction(
         "vLLM: blocks that sequences share",
@@ -183,24 +196,29 @@ def reproduce(data: Path) -> Reproduction:
                 relative(
                     f"rate of vLLM over Orca(Oracle), width {width}",
                     SPEEDUP[width],
-                    faster[width],
+                    played[width][0].rate / played[width][1].rate,
                     within=0.25,
                     unit="×",
                 )
                 for width in SPEEDUP
             ),
+            relative("sequences in a batch of Orca(Oracle)", ORCA_BATCH, played[1][1].sequences, within=0.15),
         ],
-        _remarks(beams, implied, faster),
+        _remarks(beams, implied, played),
     )
 
 
-def _remarks(beams: dict[int, float], implied: dict[int, float], faster: dict[int, float]) -> list[str]:
+def _remarks(
+    beams: dict[int, float], implied: dict[int, float], played: dict[int, tuple[Full, Full]]
+) -> list[str]:
     per_sample = ", ".join(f"{100 * share / (1 - 1 / n):.1f}" for n, share in PARALLEL.items())
     long_sample = " and ".join(f"{100 * share / (1 - 1 / n):.1f}" for n, share in SHAREGPT_PARALLEL.items())
     most = max(PARALLEL[2] / (1 - 1 / 2), PARALLEL[6] / (1 - 1 / 6)) * (1 - 1 / 6)
     moves = ", ".join(f"{m:.2f}" for m in implied.values())
-    deaths = ", ".join(f"{m * width:.2f}" for width, m in implied.items())
+    together = ", ".join(f"{m * width:.2f}" for width, m in implied.items())
+    faster = {width: vllm.rate / oracle.rate for width, (vllm, oracle) in played.items()}
     by_width = ", ".join(f"{width}: {ratio:.2f}×" for width, ratio in faster.items())
+    batch, orca = played[1]
     return [
         "Two numbers are fitted here: the outputs' spread to the three figures of parallel sampling on Alpaca, and "
         "the beams' moves to width 2 on Alpaca. Nothing else is.",
@@ -210,13 +228,13 @@ def _remarks(beams: dict[int, float], implied: dict[int, float], faster: dict[in
         f"ends: lengths that save 6.1% with 2 save {100 * most:.1f}% with 6. Their runs with more samples must have "
         "seen other requests, or been cut short.",
         f"Beams of width 6 come out {100 * (beams[6] - BEAMS[6]):.1f} points too high. What brings each width to its "
-        f"figure is a beam that moves with probability {moves} for 2, 4, 6, or {deaths} deaths an iteration: beams "
-        "of a wide search die less often, each for itself. On ShareGPT, whose outputs are six times as long, both "
-        "widths are too high: beams also die less often the longer they are. An OPT model that is kept going beyond "
-        "its end repeats itself, and beams that repeat themselves no longer overtake each other; nothing was "
-        "published that would say by how much, so the rate is left as it is.",
+        f"figure is a beam that moves with probability {moves} for 2, 4, 6, or {together} moves an iteration: beams "
+        "of a wide search move less often, each for itself. On ShareGPT, whose outputs are six times as long, both "
+        "widths are too high: beams seem to move less often the longer they are, too. It may be that an OPT model "
+        "that is kept going beyond its end repeats itself, so that its beams no longer overtake each other. Nothing "
+        "was published that would say by how much, and the rate is left as it is.",
         f"Speed by width: {by_width}. It rises with the width, as it does there. Basic sampling gains more here: "
-        "Orca(Oracle) runs half as many requests as vLLM (theirs: 72.75 and 132.44 at 30 req/s, Fig. 13b), and a "
-        "batch twice as large costs little more by the roofline; their prototype's iterations grew more with it. "
-        "Theirs are rates at equal latency, ours throughputs with a full queue.",
+        f"with a full queue vLLM runs {batch.sequences:.0f} sequences, {batch.rate:.0f} requests/s, and Orca(Oracle) "
+        f"{orca.sequences:.0f} and {orca.rate:.0f}. Theirs are compared at equal latency: at 30 requests/s their "
+        f"vLLM had {VLLM_BATCH:.0f} in a batch, less than memory holds, so that memory was not all that limited it.",
     ]

@@ -43,7 +43,9 @@ def test_beams_save_what_the_paper_says(width: int, within: float) -> None:
 
 def test_the_wider_the_search_the_more_sharing_brings() -> None:
     """vLLM over Orca(Oracle): from 1.3 in basic sampling to 2.3 with six beams; here the first comes out too high."""
-    one, four, six = (sharing.speedup(width) for width in (1, 4, 6))
+    vllm, orca = ([sharing.full(width, is_vllm=is_vllm) for width in (1, 4, 6)] for is_vllm in (True, False))
+    one, four, six = (mine.rate / theirs.rate for mine, theirs in zip(vllm, orca, strict=True))
 
     assert 1.3 < one < four < six
     assert six == pytest.approx(sharing.SPEEDUP[6], rel=0.25)
+    assert orca[0].sequences == pytest.approx(sharing.ORCA_BATCH, rel=0.15)
