@@ -1,9 +1,9 @@
 """Lengths of Sarathi-Serve's two workloads, through the quantiles of the paper (arXiv 2403.02310, Table 2).
 
 Of ``openchat_sharegpt4`` the median and P90 are 1730 and 5696 tokens (prompts) and 415 and 834 (answers), of
-``arxiv_summarization`` 7059 and 12985, and 208 and 371. The medians of prompts are as others
-quote them; the rest could not be checked against the paper, nor could the deviations, of prompts 2088 and 3638, of answers 101 and
-265. Requests of more than 8192 and 16384 tokens are left out. Lines join these points and end at the longest request.
+``arxiv_summarization`` 7059 and 12985, and 208 and 371. The medians of prompts are as others quote them; the rest
+could not be checked against the paper, nor could the deviations: of prompts 2088 and 3638, of answers 101 and 265.
+Requests of more than 8192 and 16384 tokens are left out. Lines join these points and end at the longest request.
 
 Prompts of chats so drawn have a standard deviation of 2126. 201 rows from the middle of the trace itself, which is
 published (microsoft/sarathi-serve@72339db data/processed_traces), have a mean of 2473 and 418, a median of 2083 and
