@@ -18,7 +18,12 @@ class Growth:
     """Blocks that one batch's decoding sequences will ask for, iteration by iteration.
 
     The default never asks: right for caches that reserve everything when a request is admitted.
+
+    Attributes:
+        next_return: Iterations done by when blocks come back that no request's end gives; ``FOREVER`` for never.
     """
+
+    next_return = FOREVER
 
     def join(self, req: Request, iteration: int) -> None:
         """``req``, holding ``kv_tokens``, decodes from ``iteration`` on."""
@@ -34,6 +39,10 @@ class Growth:
         """Blocks that ``count`` iterations from ``iteration`` on ask for together. Pure query."""
         return 0
 
+    def give_back(self, iteration: int) -> int:
+        """Blocks that come back now that ``iteration`` iterations are done; ``next_return`` moves on."""
+        return 0
+
     def room(self, iteration: int, free_blocks: int) -> int:
         """Iterations from ``iteration`` on that ``free_blocks`` allow. Pure query."""
         return FOREVER
@@ -46,7 +55,7 @@ class KVCache(ABC):
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
         num_tokens: Tokens of sequences that it holds together, if every layer keeps them all.
-        num_sequences: Requests that hold something, those that are parked left out.
+        num_sequences: Sequences of the requests that hold something, those that are parked left out.
         now_s: When it is asked, which the engine says before each plan and before a run's completions.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
@@ -102,6 +111,10 @@ class KVCache(ABC):
     def release(self, req: Request) -> None:
         """Take back all that ``req`` holds. Changes the pool."""
 
+    def take_back(self, blocks: int) -> None:
+        """``blocks`` that decoding sequences held are free again. Changes the pool."""
+        self.free_blocks += blocks
+
     def put_away(self, req: Request, written: int) -> int:
         """``req`` is thrown out with ``written`` tokens in its KV. Changes the pool.
 
@@ -123,14 +136,14 @@ class KVCache(ABC):
 
     def park(self, req: Request) -> None:
         """``req`` runs no longer, and keeps its KV without taking a seat."""
-        self.num_sequences -= 1
+        self.num_sequences -= req.width
         self.parked[req] = None
 
     def unpark(self, req: Request) -> None:
         """``req``, if it is parked, takes a seat again."""
         if req in self.parked:
             del self.parked[req]
-            self.num_sequences += 1
+            self.num_sequences += req.width
 
     def reclaim(self, req: Request) -> None:
         """The room of ``req``, which is parked, is taken back: it is preempted in earnest. Changes the pool."""
