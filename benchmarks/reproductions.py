@@ -28,6 +28,8 @@ NAMES = (
     "orca_paper",
     "s3",
     "fastserve",
+    "hybrid_kv",
+    "prompt_cache",
 )
 """Modules of ``reproduce``, in the order of the page."""
 

@@ -111,6 +111,7 @@ def scenario_like(slo: Slo | None = None, **engine: Any) -> Any:
         "kv_cache": SimpleNamespace(kind="paged"),
     }
     made = SimpleNamespace(**(settings | engine))
+    made.caches_prefixes = made.enable_prefix_caching
     return SimpleNamespace(
         slo=slo or Slo(),
         fleet=[SimpleNamespace(name="main")],

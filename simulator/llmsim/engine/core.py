@@ -116,6 +116,7 @@ class Engine:
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
         """What ``batch`` computes next; requests that start are told so."""
+        self.kv.now_s = now_s
         plan = self.scheduler.plan(batch, now_s)
         if isinstance(plan, StepPlan):
             for req, _ in plan.chunks:
@@ -136,13 +137,13 @@ class Engine:
         ):  # so nothing was planned ahead
             self.let_in(now_s)
             plan = self.plan(batch, now_s)
+        ready_s = self.kv.ready_s(now_s)
         if not isinstance(plan, StepPlan):
             return plan
         count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
-        ready_s = self.kv.ready_s(now_s)
         if ready_s > now_s:
-            first_s, count = first_s + ready_s - now_s, 1
+            first_s, count = self.kv.behind(ready_s - now_s, first_s), 1
         run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
         if count > 1 and plan.until_s < inf:
             run.cut(run.iterations_until(plan.until_s))
@@ -195,7 +196,7 @@ class Engine:
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
         batch, plan, count = run.batch, run.plan, run.iterations
-        end_s = run.end_s
+        end_s = self.kv.now_s = run.end_s
         self._last_start_s = run.start_s + run.duration_s(count - 1)
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0

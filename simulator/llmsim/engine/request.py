@@ -50,6 +50,7 @@ class Request:
             prompts up to there; () where they are not known. Fewer than the prompt has say that nobody shares
             the rest; more go on into what it generates.
         hash_tokens: Tokens that each of them stands for.
+        segments: (name, tokens) of parts of its prompt that others may have as well, anywhere in theirs.
         given_tokens: Prompt tokens that the workload says are never computed, but attended to and held in
             blocks like any others.
         cached_tokens: Prompt tokens that it did not have to compute when it was first admitted: those, or what
@@ -109,6 +110,7 @@ class Request:
         "reason",
         "replica",
         "scheduled_s",
+        "segments",
         "session_id",
         "status",
         "stints",
@@ -135,6 +137,7 @@ class Request:
         self.priority = 0
         self.hash_ids: tuple[int, ...] = ()
         self.hash_tokens = 512
+        self.segments: tuple[tuple[int, int], ...] = ()
         self.stints: tuple[Stint, ...] = ()
         self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = self.left_s = nan
         self.joined_s = nan

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
+from llmsim.measure.kv_tiers import waited_s
 from llmsim.measure.records import STEP_COLUMNS, ReplicaRecord, RunRecord
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Engine
@@ -30,6 +31,7 @@ WORDS = {
     "memory": "memory bandwidth: reading weights and KV takes {share:.0%} of the busy time",
     "network": "network: collectives take {share:.0%} of the busy time",
     "host": "host: work between iterations takes {share:.0%} of the busy time",
+    "kv_tiers": "KV tiers: iterations wait for KV to come up or go down {share:.0%} of the busy time",
     "launch": "kernel launches: they take {share:.0%} of the busy time",
     "other": "iterations: they fill the busy time, by a cost model without parts",
 }
@@ -60,7 +62,10 @@ def bottleneck(record: RunRecord, scenario: Scenario, load: Load) -> tuple[str, 
     there, by ``max_num_seqs``, by KV blocks, or by a batch that nobody may join. Without one the verdict is
     ``arrivals`` when the fleet is mostly idle, else the bound with the largest share.
     """
-    shares = {bound: load.busy_share * share for bound, share in _busy_shares(record).items()}
+    waits = _waiting_share(record)
+    shares = {bound: load.busy_share * (1 - waits) * share for bound, share in _busy_shares(record).items()}
+    if waits:
+        shares["kv_tiers"] = load.busy_share * waits
     shares["idle"] = 1.0 - load.busy_share
     has_queue = load.mean_waiting > QUEUE * load.mean_running
     if load.away_share > MOSTLY and (has_queue or _was_cut_off(record)):
@@ -93,6 +98,12 @@ def _busy_shares(record: RunRecord) -> dict[str, float]:
             shares[bound] += seconds / total if total else 0.0
     total = sum(shares.values())
     return {bound: shares[bound] / total for bound in sorted(shares)} if total else {"other": 1.0}
+
+
+def _waiting_share(record: RunRecord) -> float:
+    """Share of busy time in which iterations waited for KV on its way between memories."""
+    waits_s = waited_s(record)
+    return min(1.0, waits_s / float(record.steps.column("duration_s").sum())) if waits_s else 0.0
 
 
 def _even_rows(record: RunRecord) -> list[dict[str, float]]:
@@ -176,6 +187,8 @@ def _full_from(record: RunRecord, engines: Mapping[int, Engine]) -> Floats:
     full = np.full(max(engines) + 1, np.inf)
     for replica in record.replicas:
         reserved = -(-_reserved_tokens(replica, engines[replica.index]) // replica.block_size)
+        if reserved and replica.kv_layout:
+            reserved = replica.kv_blocks_of_longest
         full[replica.index] = replica.num_kv_blocks - (reserved or NEARLY_FULL * replica.num_kv_blocks)
     return full
 

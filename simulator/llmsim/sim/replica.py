@@ -129,6 +129,7 @@ class Replica:
         is_idle = self.is_idle
         matters = is_idle or engine.arrival_matters(enters_s)
         seen_at_once = enters_s == now_s and (self._is_asleep or not engine.schedules_ahead)
+        engine.kv.expect(req, now_s)
         engine.submit(req, None if seen_at_once else enters_s)
         self._expect(enters_s, matters)
         return ""

@@ -59,11 +59,14 @@ def _cap(workload: Workload) -> str:
 
 
 def _prefix(workload: Workload) -> str:
-    shared = workload.shared_prefix
-    if shared is None:
-        return ""
-    which = "one prefix" if shared.num_prefixes == 1 else f"one of {shared.num_prefixes:,} prefixes"
-    return f"{which} of {shared.tokens:,} tokens, then "
+    shared, segments = workload.shared_prefix, workload.segments
+    words = ""
+    if shared is not None:
+        which = "one prefix" if shared.num_prefixes == 1 else f"one of {shared.num_prefixes:,} prefixes"
+        words = f"{which} of {shared.tokens:,} tokens, then "
+    if segments is not None:
+        words += f"{segments.per_prompt} of {segments.num_segments:,} segments of {segments.tokens:,} tokens, then "
+    return words
 
 
 def _clients(clients: list[Client] | ClientFile) -> str:
