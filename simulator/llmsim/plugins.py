@@ -74,16 +74,6 @@ PREFIX_CACHES: Registry[Any] = Registry(
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
-PREEMPTION_MODES: Registry[Any] = Registry(
-    "preemption mode",
-    {
-        "recompute": "llmsim.engine.preemption.recompute:Recompute",
-        "swap": "llmsim.engine.preemption.swap:Swap",
-        "blocks": "llmsim.engine.preemption.blocks:Blocks",
-    },
-    group="llmsim.preemption_modes",
-)
-
 ROUTERS: Registry[Any] = Registry(
     "router",
     {
@@ -133,6 +123,16 @@ COST_MODELS: Registry[Any] = Registry(
         "table": "llmsim.cost.layer_table:TableCost",
     },
     group="llmsim.cost_models",
+)
+
+PREEMPTION_MODES: Registry[Any] = Registry(
+    "preemption mode",
+    {
+        "recompute": "llmsim.engine.preemption.recompute:Recompute",
+        "swap": "llmsim.engine.preemption.swap:Swap",
+        "blocks": "llmsim.engine.preemption.blocks:Blocks",
+    },
+    group="llmsim.preemption_modes",
 )
 
 EXPORTS: Registry[Any] = Registry(
