@@ -152,6 +152,16 @@ COST_MODELS: Registry[Any] = Registry(
     group="llmsim.cost_models",
 )
 
+PREEMPTION_MODES: Registry[Any] = Registry(
+    "preemption mode",
+    {
+        "recompute": "llmsim.engine.preemption.recompute:Recompute",
+        "swap": "llmsim.engine.preemption.swap:Swap",
+        "blocks": "llmsim.engine.preemption.blocks:Blocks",
+    },
+    group="llmsim.preemption_modes",
+)
+
 EXPORTS: Registry[Any] = Registry(
     "export format",
     {

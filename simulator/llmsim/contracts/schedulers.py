@@ -118,13 +118,16 @@ class SchedulerContract:
 
     def test_preemption_modes(self) -> None:
         """Whatever is kept of who is preempted: the same laws, blocks conserved on both sides, and the oracle."""
-        if not any(req.preemptions for req in self._play(poisson_requests(11, 30), 900).requests):
+        own = self.caches()[0]
+        once = self._play(poisson_requests(11, 30), 900, kv_cache=own)
+        if not any(req.preemptions for req in once.requests):
             return
         for mode, stages in zip(PREEMPTION_MODES, (1, 2, 2), strict=True):
+            cache = preempting(Paged if mode().needs_blocks else own, mode)
             outcomes = []
             for fast in (True, False):
-                cache = preempting(Paged, mode)
-                record = self._play(poisson_requests(11, 30), 900, stages, kv_cache=cache, fast_forward=fast)
+                requests = poisson_requests(11, 30)
+                record = self._play(requests, 900, stages, kv_cache=cache, fast_forward=fast)
                 check(record)
                 outcomes.append(outcome(record))
             require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")

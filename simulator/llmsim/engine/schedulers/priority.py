@@ -22,7 +22,7 @@ class PriorityOptions(Strict):
     )
     keep_kv: bool = Field(
         True,
-        description="who loses its seat keeps its KV until the pool runs short; false recomputes it at once",
+        description="who loses its seat keeps its KV until the pool runs short; false is preempted at once",
     )
 
 

@@ -16,7 +16,7 @@ class ShortestRemainingOptions(ShortestJobOptions):
 
     keep_kv: bool = Field(
         True,
-        description="who loses its seat keeps its KV until the pool runs short; false recomputes it at once",
+        description="who loses its seat keeps its KV until the pool runs short; false is preempted at once",
     )
     preempt_until: float | None = Field(
         None,
