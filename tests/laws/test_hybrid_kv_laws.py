@@ -202,3 +202,15 @@ def test_a_sequence_holds_its_window():
     assert req.blocks == 625 + 9 == kv.num_blocks - kv.free_blocks
     kv.release(req)
     assert kv.free_blocks == kv.num_blocks
+
+
+@pytest.mark.parametrize("name", HYBRIDS)
+def test_a_block_has_its_tokens_in_all_layers(name):
+    """What leaves the pool is counted in tokens: their bytes do not depend on how the pool deals out blocks."""
+    model, formats = catalog.model(name), Formats()
+    pool = kv_capacity(model, catalog.accelerator("h200-sxm"), ParallelPlan(8), formats, by_layer=True)
+    (stage,) = pool.stages
+
+    assert stage.block_bytes / pool.block_size == pytest.approx(block_bytes(model.layers, formats, 8, 1))
+    assert stage.pool_block_bytes * pool.num_blocks <= stage.kv_bytes
+    assert stage.pool_block_bytes * (pool.num_blocks + 1) > stage.kv_bytes
