@@ -78,11 +78,6 @@ PREFIX_CACHES: Registry[Any] = Registry(
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
-HYBRID_CACHES: Registry[Any] = Registry(
-    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
-)
-"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
-
 ROUTERS: Registry[Any] = Registry(
     "router",
     {
@@ -133,6 +128,11 @@ COST_MODELS: Registry[Any] = Registry(
     },
     group="llmsim.cost_models",
 )
+
+HYBRID_CACHES: Registry[Any] = Registry(
+    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
+)
+"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
 
 EXPORTS: Registry[Any] = Registry(
     "export format",
