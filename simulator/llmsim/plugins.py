@@ -94,6 +94,11 @@ ROUTERS: Registry[Any] = Registry(
     group="llmsim.routers",
 )
 
+HYBRID_CACHES: Registry[Any] = Registry(
+    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
+)
+"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
+
 AUTOSCALERS: Registry[Any] = Registry(
     "autoscaler",
     {
@@ -128,11 +133,6 @@ COST_MODELS: Registry[Any] = Registry(
     },
     group="llmsim.cost_models",
 )
-
-HYBRID_CACHES: Registry[Any] = Registry(
-    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
-)
-"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
 
 EXPORTS: Registry[Any] = Registry(
     "export format",
