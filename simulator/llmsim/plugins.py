@@ -78,6 +78,29 @@ PREFIX_CACHES: Registry[Any] = Registry(
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
+PREEMPTION_MODES: Registry[Any] = Registry(
+    "preemption mode",
+    {
+        "recompute": "llmsim.engine.preemption.recompute:Recompute",
+        "swap": "llmsim.engine.preemption.swap:Swap",
+        "blocks": "llmsim.engine.preemption.blocks:Blocks",
+    },
+    group="llmsim.preemption_modes",
+)
+HYBRID_CACHES: Registry[Any] = Registry(
+    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
+)
+"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
+TIERED_CACHES: Registry[Any] = Registry(
+    "KV cache with tiers",
+    {
+        "paged": "llmsim.engine.kv.tiered:Tiered",
+        "token": "llmsim.engine.kv.tiered:TieredToken",
+    },
+    group="llmsim.tiered_caches",
+)
+"""Prefix caches by the name they have without tiers: what ``kv_tiers`` make of them."""
+
 ROUTERS: Registry[Any] = Registry(
     "router",
     {
@@ -93,11 +116,6 @@ ROUTERS: Registry[Any] = Registry(
     },
     group="llmsim.routers",
 )
-
-HYBRID_CACHES: Registry[Any] = Registry(
-    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
-)
-"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
 
 AUTOSCALERS: Registry[Any] = Registry(
     "autoscaler",

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from llmsim.contracts import KVCacheContract, SchedulerContract, informed
+from llmsim.contracts import PREEMPTION_MODES, KVCacheContract, SchedulerContract, informed, preempting
 from llmsim.cost.kv_layout import KVGroups, KVLayout
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
@@ -143,6 +143,11 @@ class TestSkipJoinQueuesThatRecompute(SchedulerContract):
         SkipJoinQueues,
         options=QueueOptions(keep_kv=False, skip_join=False, starve_limit_s=0.5, quantum_ms=20.0),
     )
+
+
+class TestSkipJoinQueuesThatSwapAhead(SchedulerContract):
+    scheduler = partial(SkipJoinQueues, options=QueueOptions(swap="proactive", idle_cache=0.2))
+    kv_caches = (preempting(Paged, PREEMPTION_MODES[0]), preempting(PrefixCached, PREEMPTION_MODES[0]))
 
 
 class TestS3(SchedulerContract):

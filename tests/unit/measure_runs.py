@@ -116,6 +116,6 @@ def scenario_like(slo: Slo | None = None, **engine: Any) -> Any:
         slo=slo or Slo(),
         fleet=[SimpleNamespace(name="main")],
         engine_of=lambda pool: made,
-        workload=SimpleNamespace(arrival=None, pace=None),
+        workload=SimpleNamespace(arrival=None, pace=None, beam_width=1),
         energy=Energy(),
     )

@@ -11,10 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmsim.contracts.trials import (
+    PREEMPTION_MODES,
     outcome,
     poisson_requests,
+    preempting,
     require_same,
     share_prefixes,
+    widen,
 )
 from llmsim.engine.batch import Batch
 from llmsim.engine.kv.base import KVCache
@@ -70,6 +73,8 @@ class SchedulerContract:
             raise AssertionError(
                 f"blocks are conserved: {lost} still held, {engine.kv.num_sequences} sequences"
             )
+        if kept := engine.kv.preemption.num_kept:
+            raise AssertionError(f"blocks are conserved: KV of {kept} requests is still put away")
         return record
 
     def made(self) -> Scheduler:
@@ -110,6 +115,35 @@ class SchedulerContract:
                 check(record)
                 outcomes.append(outcome(record))
             require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
+
+    def test_preemption_modes(self) -> None:
+        """Whatever is kept of who is preempted: the same laws, blocks conserved on both sides, and the oracle."""
+        if not any(req.preemptions for req in self._play(poisson_requests(11, 30), 900).requests):
+            return
+        for mode, stages in zip(PREEMPTION_MODES, (1, 2, 2), strict=True):
+            outcomes = []
+            for fast in (True, False):
+                cache = preempting(Paged, mode)
+                record = self._play(poisson_requests(11, 30), 900, stages, kv_cache=cache, fast_forward=fast)
+                check(record)
+                outcomes.append(outcome(record))
+            require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
+
+    def test_requests_of_several_sequences(self) -> None:
+        """The same laws for requests that run as 1 to 4 sequences, blocks conserved, and the oracle."""
+        for tokens, stages in self.settings:
+            for kv_cache in self.caches():
+                outcomes = []
+                for fast in (True, False):
+                    requests = poisson_requests(11)
+                    widen(requests)
+                    record = self._play(
+                        requests, 2 * tokens, stages, kv_cache=kv_cache, fast_forward=fast, max_num_seqs=12
+                    )
+                    check(record)
+                    assert record.steps.column("sequences").max() <= 12, "more sequences than max_num_seqs"
+                    outcomes.append(outcome(record))
+                require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
 
     def test_same_input_same_output(self) -> None:
         """L5: no hidden state between runs, no randomness of its own."""

@@ -38,6 +38,10 @@ class Request:
         input_tokens: Prompt length.
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
+        width: Sequences that it runs as, in step with one another, from its first token on: each is computed and
+            holds KV, one brings out the answer. 1 but for groups such as the beams of a search.
+        group: What it has in common with others that belong on the same replica, such as completions of one prompt;
+            -1 without one.
         max_tokens: Most output tokens that its user asked for; no limit but the model's by default.
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
@@ -87,6 +91,7 @@ class Request:
         "first_token_s",
         "generated",
         "given_tokens",
+        "group",
         "hash_ids",
         "hash_tokens",
         "held_s",
@@ -116,6 +121,7 @@ class Request:
         "stints",
         "stop_at",
         "tenant",
+        "width",
     )
 
     def __init__(
@@ -130,6 +136,7 @@ class Request:
         self.cached_tokens = self.given_tokens = self.computed = self.generated = self.kv_tokens = (
             self.blocks
         ) = 0
+        self.width, self.group = 1, -1
         self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
         self.max_tokens = FOREVER

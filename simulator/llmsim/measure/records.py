@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
+from llmsim.engine.kv.tiers import Tiers
 from llmsim.engine.request import Request
 from llmsim.measure.fleet_log import FleetLog
 from llmsim.measure.handover_log import HandoverLog
 from llmsim.measure.ledger import Holding
 from llmsim.measure.requests import RequestTable
+from llmsim.measure.swap_log import SwapLog
 
 STEP_COLUMNS = (
     "replica",
@@ -99,6 +101,8 @@ class ReplicaRecord:
         kv_bytes_per_token: Size of a token's KV, over all its devices; 0 where that is not known.
         kv_blocks_of_longest: Blocks of a request that reserves ``max_model_len`` tokens; 0 where that is not known.
         kv_layout: The pool in words, where groups of layers keep different amounts; "" otherwise.
+        kv_tiers: The memories below its KV pool, as it left them; None without any.
+        kv_tier_sources: What each of them is, in words, and where its rates come from.
         blocks_left: KV blocks that were still held when it was gone.
     """
 
@@ -127,6 +131,8 @@ class ReplicaRecord:
     kv_blocks_of_longest: int = 0
     kv_layout: str = ""
     blocks_left: int = 0
+    kv_tiers: Tiers | None = None
+    kv_tier_sources: Sequence[tuple[str, str]] = ()
 
     @property
     def accelerators(self) -> Mapping[str, int]:
@@ -149,6 +155,7 @@ class RunRecord:
         workload: The requests' source, in words.
         fleet: What happened to the fleet; None for one that never changed.
         handover: What went from prefill to decode replicas; None where all do both.
+        swaps: What went to host memory and back; None where nobody swaps.
         holdings: Who was held when, at which price; empty when every replica was held throughout.
     """
 
@@ -163,6 +170,7 @@ class RunRecord:
     holdings: list[Holding] = field(default_factory=list)
     fleet: FleetLog | None = None
     handover: HandoverLog | None = None
+    swaps: SwapLog | None = None
 
     @cached_property
     def table(self) -> RequestTable:

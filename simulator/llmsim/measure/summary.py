@@ -15,6 +15,7 @@ from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
 from llmsim.measure.fleet import fleet_summary, share_without_replica
 from llmsim.measure.gaps import GapPool, describe_gaps
+from llmsim.measure.kv_tiers import kv_tiers_summary
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
 from llmsim.measure.saturation import Backlog, held_note
@@ -53,7 +54,9 @@ def summarise(
         **costs(record, table, scenario, duration_s),
         "fleet": fleet_summary(record),
         "kv_transfers": record.handover.summary() if record.handover else None,
+        "kv_swaps": record.swaps.summary() if record.swaps else None,
         "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
+        "kv_tiers": kv_tiers_summary(record, table),
         **_verdicts(record, scenario, table, duration_s),
         "scenario_sha256": sha256,
         "version": version,

@@ -107,6 +107,7 @@ def _pool_facts(replica: ReplicaRecord, num_replicas: int, loaded: LoadedScenari
         _accelerator(replica),
         Fact("Engine", f"{policy} and {budget}", replica.engine),
         Fact("KV pool", f"{engine.kv_cache.kind}, {_blocks(replica)}", replica.kv_arithmetic),
+        *(Fact("KV tier", words, source) for words, source in replica.kv_tier_sources),
         _cost_model(replica, pool),
         _price(replica, pool),
     ]

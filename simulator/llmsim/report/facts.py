@@ -129,8 +129,10 @@ def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
     return [
         *facts,
+        *_kv_tiers(summary),
         *_fleet(summary),
         *_handover(summary),
+        *_swaps(summary),
         *_model_error(summary),
         *_cost(summary),
         *_energy(summary, record),
@@ -157,6 +159,24 @@ def _fleet(summary: Mapping[str, Any]) -> list[Fact]:
     return [Fact("Fleet", f"{serving}, {away}; {', '.join(taken)}")]
 
 
+def _kv_tiers(summary: Mapping[str, Any]) -> list[Fact]:
+    """What was found below the KV pools, and what went up and down; nothing without tiers."""
+    found = summary.get("kv_tiers")
+    if not found:
+        return []
+    pools = {tier["pool"] for tier in found["tiers"]}
+    facts = []
+    for tier in found["tiers"]:
+        moved = f"{format_bytes(tier['read_bytes'])} read, {format_bytes(tier['written_bytes'])} written"
+        used = f"at most {format_bytes(tier['most_used_bytes'])} of {format_bytes(tier['size_bytes'])} used"
+        label = f"KV {tier['kind']}" if len(pools) == 1 else f"{tier['pool']}: KV {tier['kind']}"
+        facts.append(Fact(label, f"{percent(tier['hit_rate'])} of prompt tokens hit; {moved}; {used}"))
+    return [
+        *facts,
+        Fact("KV waits", f"iterations waited {seconds(found['wait_s'])} for KV, over all replicas"),
+    ]
+
+
 def _handover(summary: Mapping[str, Any]) -> list[Fact]:
     """What prefill replicas sent to decode replicas; nothing where every replica does both."""
     sent = summary.get("kv_transfers")
@@ -167,6 +187,18 @@ def _handover(summary: Mapping[str, Any]) -> list[Fact]:
         f"{figures(sent['mean_exposed_ms'])} ms after their prompt on average"
     )
     return [Fact("KV transfers", text)]
+
+
+def _swaps(summary: Mapping[str, Any]) -> list[Fact]:
+    """What preemption moved to host memory; nothing where it does not, or nobody was preempted."""
+    moved = summary.get("kv_swaps")
+    if not moved or not moved["out_bytes"]:
+        return []
+    text = (
+        f"{format_bytes(moved['out_bytes'])} to host memory and {format_bytes(moved['in_bytes'])} back, "
+        f"{figures(moved['link_s'])} s of its links"
+    )
+    return [Fact("KV swaps", text)]
 
 
 def _times(number: int, one: str, several: str = "") -> str:

@@ -19,7 +19,10 @@ from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.segments import SegmentReuse
+from llmsim.engine.kv.tiered import Tiered
 from llmsim.engine.pipe import Pipe
+from llmsim.engine.preemption.host import HOST, HostMemory
+from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
@@ -30,6 +33,7 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
 from llmsim.sim.parallel import choose_plan, keeps_by_layer
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
+from llmsim.sim.tiers import PoolTiers
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
@@ -82,11 +86,17 @@ class PoolPlan:
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
         self.knows = self._knowledge(loaded)
+        self.tiers = PoolTiers(
+            spec.kv_tiers, self.accelerator, self.plan.num_devices, pool.node, self.kv_bytes_per_token
+        )
 
     def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
         """A new engine, the ``index``-th of the fleet."""
         spec = self.spec
         kv = self._kv_cache()
+        if isinstance(kv, Tiered):
+            is_layerwise = spec.kv_loading == "layerwise"
+            kv.attach(self.tiers.of_replica(kv.block_size), self.num_layers if is_layerwise else 1)
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
@@ -128,6 +138,8 @@ class PoolPlan:
             kv_bytes_per_token=self.kv_bytes_per_token,
             kv_blocks_of_longest=engine.kv.blocks_of(self.max_model_len),
             kv_layout=self._layout_in_words(),
+            kv_tiers=engine.kv.tiers if isinstance(engine.kv, Tiered) else None,
+            kv_tier_sources=self.tiers.in_words(),
         )
 
     def _knowledge(self, loaded: LoadedScenario) -> Knowledge:
@@ -176,7 +188,9 @@ class PoolPlan:
 
     def _kv_cache(self) -> KVCache:
         layout, kinds = self.capacity.layout, plugins.KV_CACHES
-        if self.spec.enable_prefix_caching:
+        if self.spec.kv_tiers:
+            kinds = plugins.TIERED_CACHES
+        elif self.spec.enable_prefix_caching:
             kinds = plugins.PREFIX_CACHES
         elif layout:
             kinds = plugins.HYBRID_CACHES
@@ -188,6 +202,7 @@ class PoolPlan:
             options_of(kv_class, self.spec.kv_cache),
             **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
+        kv.preemption = self._preemption()
         if isinstance(kv, SegmentReuse):
             kv.way = Pipe(self._tokens_per_s(kv.store_in))
         if not kv.num_blocks:
@@ -199,6 +214,28 @@ class PoolPlan:
                 )
             )
         return kv
+
+    def _preemption(self) -> Recompute:
+        mode: type[Recompute] = plugins.PREEMPTION_MODES.get(self.spec.preemption_mode.kind)
+        host = self._host_memory() if mode.uses_host else HOST
+        return mode(host, options_of(mode, self.spec.preemption_mode))
+
+    def _host_memory(self) -> HostMemory:
+        """The hosts of a replica's accelerators. Raises ScenarioError where the catalogue knows no way to one."""
+        pace_s = 0.0
+        sizes = [stage.block_bytes / self.capacity.block_size for stage in self.capacity.stages]
+        for stage, size in enumerate(sizes):
+            device = self.plan.accelerator_of(stage, self.accelerator)
+            if device.host_link_bytes_per_s is None:
+                problem = Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"preemption_mode '{self.spec.preemption_mode.kind}' moves KV to host memory, and the catalogue "
+                    f"has no host_link_bytes_per_s for {device.name}; take recompute",
+                )
+                raise ScenarioError(problem)
+            pace_s = max(pace_s, size / device.host_link_bytes_per_s)
+        total = self.kv_bytes_per_token
+        return HostMemory(total, total / pace_s, max(sizes) / total) if total else HOST
 
     def _tokens_per_s(self, store: str) -> float:
         """Tokens of KV that go from ``store`` into prompts in a second: each device copies its part, all at once.

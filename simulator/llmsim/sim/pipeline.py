@@ -66,7 +66,7 @@ class PipelinedReplica(Replica):
         """See :class:`Replica`. Passes launched ahead only decode."""
         moment_s = self.clock.now * (1 + TIE)
         done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
-        return self.engine.num_generated + sum(one.batch.num_decoding for one in done)
+        return self.engine.num_generated + sum(one.batch.num_outputs for one in done)
 
     def _blocks_given(self) -> int:
         """See :class:`Replica`."""
@@ -145,11 +145,11 @@ class PipelinedReplica(Replica):
             if batch.lane in flying:
                 continue
             plan = self.engine.plan(batch, self.clock.now)
+            ready_s = self.engine.kv.ready_s(self.clock.now)
             if isinstance(plan, Wait):
                 pauses.append(plan)
             elif plan is not None:
                 seconds = [self.engine.price(stage, batch, plan, 1)[0] for stage in self.engine.stages]
-                ready_s = self.engine.kv.ready_s(self.clock.now)
                 self._send(batch, plan, ready_s, seconds, batch.iteration + plan.stable_for)
         if self.engine.scheduler.dropped:
             self._tell_dropped()
@@ -189,6 +189,8 @@ class PipelinedReplica(Replica):
         """Iterations that every micro-batch in flight will do without a decision. Pure query."""
         if any(one.start_s <= self._woken_s or one.plan.until_s < inf for one in self._passes):
             return 1
+        if self.engine.kv.ready_s(self.clock.now) > self.clock.now:  # whoever is planned next waits as well
+            return 1
         rounds = min(LOOK_AHEAD, *(self.engine.horizon(one.batch, one.plan) for one in self._passes))
         rounds = min(rounds, *(one.stable_until - one.batch.iteration for one in self._passes))
         while rounds > 1 and self._blocks_needed(rounds) > self.engine.kv.free_blocks:
@@ -221,9 +223,7 @@ class PipelinedReplica(Replica):
         moment_s = self.clock.now * (1 + TIE)
         while self._passes and self._passes[0].end_s <= moment_s:
             one = self._passes.pop(0)
-            if (
-                one.batch.until_completion() == 1
-            ):  # it gives blocks back: those it was in flight with come first
+            if one.batch.until_release() == 1:  # it gives blocks back: those it was in flight with come first
                 self._allocate(one.end_s)
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)

@@ -10,6 +10,7 @@ from llmsim import plugins
 from llmsim.spec.autoscale import Autoscale
 from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.failures import Failure
+from llmsim.spec.kv_tiers import KVTier, tier_problems
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.provisioning import Provisioning
@@ -55,6 +56,11 @@ class Engine(Strict):
     gpu_memory_utilization: Annotated[float, Quantity("share")] = Field(
         0.90, gt=0, le=1, description="share of device memory the engine may use"
     )
+    preemption_mode: Annotated[PolicyRef, Policy(plugins.PREEMPTION_MODES)] = Field(
+        "recompute",
+        validate_default=True,
+        description="what becomes of the KV of a request that loses its place",
+    )
     enable_prefix_caching: bool = Field(
         False,
         description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
@@ -66,6 +72,14 @@ class Engine(Strict):
         "the states of max_num_seqs sequences is set aside; null is what the engine does: vLLM from 0.10 on lets each "
         "layer keep what it needs. With enable_prefix_caching, and for a kv_cache other than paged, every layer keeps "
         "every token",
+    )
+    kv_tiers: list[KVTier] = Field(
+        [], description="memories that keep the prefixes which the KV pool has no room for, the fastest first"
+    )
+    kv_loading: Literal["blocking", "layerwise"] = Field(
+        "blocking",
+        description="how KV moves between kv_tiers and the pool. blocking: before an iteration; layerwise: each "
+        "layer's while the one before is computed, as LMCache's use_layerwise; not with pipeline stages",
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="number format of computation; auto is the checkpoint's"
@@ -92,6 +106,7 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
+        raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
         return self
 
     @model_validator(mode="after")

@@ -69,7 +69,14 @@ class Workload(Strict):
         1,
         le=1024,
         description="completions asked for of every prompt, equally long: sequences of their own, as in vLLM V1, which "
-        "share the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+        "share a replica, and the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+    )
+    beam_width: PositiveInt = Field(
+        1,
+        le=1024,
+        description="beams of a beam search (vLLM's BeamSearchParams.beam_width): a request runs as so many sequences, "
+        "which take seats, are computed and share KV blocks by copy on write; one of them is the answer, and only its "
+        "tokens are output",
     )
     num_sessions: PositiveInt | None = Field(
         None,

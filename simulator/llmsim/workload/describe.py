@@ -27,7 +27,15 @@ WHOSE = {"clients": "the clients'"}
 def describe(workload: Workload, mean_rate: float | None) -> str:
     """``poisson arrivals, 10 req/s; 512 tokens in, 64 to 192 (uniform) out; 10,000 requests``. Pure."""
     lengths = f"{_prefix(workload)}{_lengths(workload)}"
-    parts = [_arrivals(workload, mean_rate), _sessions(workload), _cap(workload), lengths, _extent(workload)]
+    beams = f"{workload.beam_width:,} beams" if workload.beam_width > 1 else ""
+    parts = [
+        _arrivals(workload, mean_rate),
+        _sessions(workload),
+        _cap(workload),
+        lengths,
+        beams,
+        _extent(workload),
+    ]
     return "; ".join(part for part in parts if part)
 
 

@@ -70,6 +70,7 @@ def _plain(
         cached_tokens=workload.cached_input_tokens,
         max_tokens=workload.max_tokens,
         copies=workload.n,
+        width=workload.beam_width,
         start_labels=label_source(workload, draws, trace),
         labels=workload.labels.union(
             trace.labels if trace and workload.has_row_lengths else (),
@@ -107,6 +108,7 @@ def _with_sessions(
         lambda: timed(openings(), source),
         openings,
         live,
+        width=workload.beam_width,
         total=workload.num_requests,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=_users(workload),

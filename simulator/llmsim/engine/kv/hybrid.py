@@ -30,29 +30,29 @@ class GroupGrowth:
         """When one that holds ``tokens`` in ``iteration`` takes the last block it ever needs. Pure query."""
         return iteration + (self.most - 1) * self.size - tokens
 
-    def join(self, tokens: int, iteration: int) -> None:
-        """A sequence that holds ``tokens`` grows from ``iteration`` on."""
+    def join(self, tokens: int, iteration: int, width: int) -> None:
+        """``width`` sequences that hold ``tokens`` each grow from ``iteration`` on."""
         if self.groups.window:
             last = self.last_need(tokens, iteration)
             if last < iteration:
                 return
             if last not in self.last:
                 heappush(self._lasts, last)
-            self.last[last] = self.last.get(last, 0) + 1
-        self.due[(iteration - tokens) % self.size] += 1
-        self.growing += 1
+            self.last[last] = self.last.get(last, 0) + width
+        self.due[(iteration - tokens) % self.size] += width
+        self.growing += width
 
-    def leave(self, tokens: int, iteration: int) -> None:
-        """The one that came with these ``tokens`` in that ``iteration`` grows no longer."""
+    def leave(self, tokens: int, iteration: int, width: int) -> None:
+        """Those ``width`` that came with these ``tokens`` in that ``iteration`` grow no longer."""
         if self.groups.window:
             last = self.last_need(tokens, iteration)
             if last < iteration or last not in self.last:  # it has stopped growing by itself
                 return
-            self.last[last] -= 1
+            self.last[last] -= width
             if not self.last[last]:
                 del self.last[last]
-        self.due[(iteration - tokens) % self.size] -= 1
-        self.growing -= 1
+        self.due[(iteration - tokens) % self.size] -= width
+        self.growing -= width
 
     def forget(self, iteration: int) -> None:
         """Nothing before ``iteration`` is asked for any more."""
@@ -89,8 +89,8 @@ class HybridGrowth(Growth):
         if not kv.is_ahead(req):
             kv.room[req] = tokens
             for part in self.parts:
-                part.join(tokens, iteration)
-        held = kv.layout.blocks(kv.room[req])
+                part.join(tokens, iteration, req.width)
+        held = req.width * kv.layout.blocks(kv.room[req])
         kv.free_blocks += req.blocks - held
         req.blocks = held
 
@@ -99,8 +99,8 @@ class HybridGrowth(Growth):
         kv = self.kv
         if not kv.is_ahead(req):
             for part in self.parts:
-                part.leave(req.kv_tokens, req.join_iteration)
-            req.blocks = kv.layout.blocks(tokens)
+                part.leave(req.kv_tokens, req.join_iteration, req.width)
+            req.blocks = req.width * kv.layout.blocks(tokens)
 
     def need(self, iteration: int) -> int:
         """See :class:`Growth`."""
@@ -133,6 +133,8 @@ class HybridGrowth(Growth):
 
 class Hybrid(KVCache):
     """``paged`` for a model whose layers keep different amounts, by the rules of vLLM's hybrid KV cache manager.
+
+    The sequences of a request hold nothing in common: vLLM has beams of its own no longer, now that it has this.
 
     A sequence takes blocks for each group of layers: of all its tokens where the layers keep all; of the window, and
     of what one iteration computes of its prompt, where they keep the last tokens; one where they keep a state.
@@ -175,16 +177,18 @@ class Hybrid(KVCache):
 
     def fits(self, req: Request) -> bool:
         """See :class:`KVCache`. The last token is never written: nobody attends to it."""
-        return req.input_tokens + req.stop_at - 1 <= self.surely_fits
+        if req.width == 1:
+            return req.input_tokens + req.stop_at - 1 <= self.surely_fits
+        return req.width * self.blocks_of(req.input_tokens + req.stop_at - 1) <= self.num_blocks
 
     def reserve(self, req: Request, tokens: int) -> bool:
         """See :class:`KVCache`."""
-        wanted = self.layout.blocks(tokens, max(1, tokens - req.computed))
+        wanted = req.width * self.layout.blocks(tokens, max(1, tokens - req.computed))
         more = wanted - req.blocks
         if more > self.free_blocks:
             return False
         if not req.blocks:
-            self.num_sequences += 1
+            self.num_sequences += req.width
         self.free_blocks -= more
         req.blocks = wanted
         self.room[req] = tokens
@@ -193,7 +197,7 @@ class Hybrid(KVCache):
     def release(self, req: Request) -> None:
         """See :class:`KVCache`."""
         self.free_blocks += req.blocks
-        self.num_sequences -= 1
+        self.num_sequences -= req.width
         req.blocks = 0
         del self.room[req]
 

@@ -52,12 +52,13 @@ class PrefixCached(Paged):
         """See :class:`KVCache`."""
         hit, blocks, idle = self._match
         if not found or hit is not req:
-            return self.reserve(req, tokens)
+            return super().admit(req, tokens, found)
         if not self._take_in(req, tokens, blocks, idle):
             return False
         req.computed = max(req.computed, blocks * self.block_size)
         if req.scheduled_s != req.scheduled_s:  # nan: its first time
             req.cached_tokens = max(req.cached_tokens, blocks * self.block_size)
+        self.preemption.came_back(req, blocks * self.block_size)
         return True
 
     def reserve(self, req: Request, tokens: int) -> bool:
@@ -76,19 +77,25 @@ class PrefixCached(Paged):
         self._evict()
         written = req.input_tokens + req.generated - 1 if req.kv_tokens else req.computed
         self.free_blocks += self.chains.release(req, written)
-        self.num_sequences -= 1
+        self.num_sequences -= req.width
         req.blocks = 0
+        self.forget(req)
+
+    def take_back(self, blocks: int) -> None:
+        """See :class:`KVCache`."""
+        self._evict()
+        super().take_back(blocks)
 
     def _take_in(self, req: Request, tokens: int, hit: int, idle: int) -> bool:
         """``req`` comes in with ``hit`` blocks that are cached, of which nobody holds ``idle``."""
-        wanted = -(-tokens // self.block_size)
+        wanted = self.blocks_for(req, tokens)
         more = wanted - hit + idle
         if more > self.free_blocks:
             return False
         self.chains.hold(req, hit)
         self.free_blocks -= more
         self._evict()
-        self.num_sequences += 1
+        self.num_sequences += req.width
         req.blocks = wanted
         self.chains.name(req, min(tokens, req.prefill_target))
         return True
