@@ -136,7 +136,11 @@ def test_states_leave_room_for_contexts():
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 90), st.integers(0, 30), st.integers(1, 120)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.integers(1, 90), st.integers(0, 30), st.integers(1, 120), st.integers(1, 3)),
+        min_size=1,
+        max_size=12,
+    ),
     st.sampled_from([(4, 0), (4, 10), (8, 8), (5, 17)]),
 )
 @settings(max_examples=200, deadline=None)
@@ -145,16 +149,16 @@ def test_growth_is_that_of_every_sequence_by_itself(sequences, kind):
     groups = KVGroups(2, *kind)
     growth = GroupGrowth(groups)
     for iteration in range(60):
-        for tokens, joins, stays in sequences:
+        for tokens, joins, stays, width in sequences:
             if iteration == joins + stays:
-                growth.leave(tokens, joins)
+                growth.leave(tokens, joins, width)
             if iteration == joins:
-                growth.join(tokens, joins)
+                growth.join(tokens, joins, width)
         growth.forget(iteration)
-        running = [(t, j) for t, j, stays in sequences if j <= iteration < j + stays]
+        running = [(t, j, width) for t, j, stays, width in sequences if j <= iteration < j + stays]
         for count in (1, 3, 40):
-            held = [groups.blocks(t + iteration - j) for t, j in running]
-            then = [groups.blocks(t + iteration - j + count) for t, j in running]
+            held = [width * groups.blocks(t + iteration - j) for t, j, width in running]
+            then = [width * groups.blocks(t + iteration - j + count) for t, j, width in running]
             assert growth.need_over(iteration, count) == sum(then) - sum(held)
 
 
