@@ -224,7 +224,7 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             (*place, "preemption_mode"),
             f"{mode} takes single blocks, and kv_cache '{engine.kv_cache.kind}' has none; take {' or '.join(kinds)}",
         )
-    elif engine.enable_prefix_caching:
+    elif engine.caches_prefixes:
         yield (
             (*place, "preemption_mode"),
             f"{mode} is what enable_prefix_caching does anyway, by rules of its own; remove one of them",

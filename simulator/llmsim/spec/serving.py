@@ -107,20 +107,29 @@ class Engine(Strict):
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
         raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
+        tiered = plugins.TIERED_CACHES.names()
+        if self.kv_tiers and kind not in tiered:
+            message = f"kv_cache '{kind}' has none below it; take {' or '.join(tiered)}, or leave them out"
+            raise_problems("Engine", [(("kv_tiers",), message)])
         return self
 
     @model_validator(mode="after")
     def _can_keep_by_layer(self) -> Engine:
         names = plugins.HYBRID_CACHES.names()
-        if self.disable_hybrid_kv_cache_manager is False and (
-            self.enable_prefix_caching or self.kv_cache.kind not in names
-        ):
-            reason = (
-                "enable_prefix_caching" if self.enable_prefix_caching else f"kv_cache '{self.kv_cache.kind}'"
+        if self.disable_hybrid_kv_cache_manager is False and not self.may_keep_by_layer:
+            message = (
+                "every layer keeps every token with enable_prefix_caching, a kv_cache other than "
+                f"{' or '.join(names)}, or a preemption_mode that takes single blocks; leave those out, or remove this"
             )
-            message = f"{reason} keeps every token in every layer; take {' or '.join(names)} without it, or remove this"
             raise_problems("Engine", [(("disable_hybrid_kv_cache_manager",), message)])
         return self
+
+    @property
+    def may_keep_by_layer(self) -> bool:
+        """Whether groups of layers can take blocks of their own, by the other keys. Pure query."""
+        takes_blocks = plugins.PREEMPTION_MODES.get(self.preemption_mode.kind).needs_blocks
+        is_paged = self.kv_cache.kind in plugins.HYBRID_CACHES.names()
+        return is_paged and not self.enable_prefix_caching and not takes_blocks
 
     @property
     def caches_prefixes(self) -> bool:
