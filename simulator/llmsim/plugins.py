@@ -87,10 +87,12 @@ PREEMPTION_MODES: Registry[Any] = Registry(
     },
     group="llmsim.preemption_modes",
 )
+
 HYBRID_CACHES: Registry[Any] = Registry(
     "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
 )
 """KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
+
 TIERED_CACHES: Registry[Any] = Registry(
     "KV cache with tiers",
     {
@@ -150,16 +152,6 @@ COST_MODELS: Registry[Any] = Registry(
         "table": "llmsim.cost.layer_table:TableCost",
     },
     group="llmsim.cost_models",
-)
-
-PREEMPTION_MODES: Registry[Any] = Registry(
-    "preemption mode",
-    {
-        "recompute": "llmsim.engine.preemption.recompute:Recompute",
-        "swap": "llmsim.engine.preemption.swap:Swap",
-        "blocks": "llmsim.engine.preemption.blocks:Blocks",
-    },
-    group="llmsim.preemption_modes",
 )
 
 EXPORTS: Registry[Any] = Registry(

@@ -23,7 +23,7 @@ from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.plan import Plan
-from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
+from llmsim.spec.serving import REMEMBERING, Engine, Policy, PolicyRef, Pool
 from llmsim.spec.sweep import Sweep
 from llmsim.spec.targets import Slo
 from llmsim.spec.topology import Topology, topology_conflicts
@@ -216,10 +216,11 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
             f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
         )
-    mode, kinds = engine.preemption_mode.kind, plugins.PREFIX_CACHES.names()
+    mode = engine.preemption_mode.kind
+    kinds = [name for name in plugins.PREFIX_CACHES.names() if name not in REMEMBERING]
     if not plugins.PREEMPTION_MODES.get(mode).needs_blocks:
         return
-    if engine.kv_cache.kind not in kinds:
+    if engine.kv_cache.kind not in plugins.PREFIX_CACHES.names():
         yield (
             (*place, "preemption_mode"),
             f"{mode} takes single blocks, and kv_cache '{engine.kv_cache.kind}' has none; take {' or '.join(kinds)}",

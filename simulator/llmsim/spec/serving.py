@@ -22,6 +22,9 @@ __all__ = ["MOST_REPLICAS", "Engine", "Policy", "PolicyRef", "Pool", "PositiveIn
 PositiveInt = Annotated[int, Field(gt=0)]
 Watts = Annotated[float, Quantity("W"), Field(ge=0, le=1e6)]
 
+REMEMBERING = ("radix", "segment")
+"""KV caches that keep what requests leave behind, whether or not ``enable_prefix_caching`` is set."""
+
 MOST_REPLICAS = 10_000
 """Each replica is a process of the simulation; no fleet needs more."""
 
@@ -134,7 +137,7 @@ class Engine(Strict):
     @property
     def caches_prefixes(self) -> bool:
         """Whether the KV of finished requests is kept for prompts that begin alike. Pure query."""
-        return self.enable_prefix_caching or self.kv_cache.kind in ("radix", "segment")
+        return self.enable_prefix_caching or self.kv_cache.kind in REMEMBERING
 
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
