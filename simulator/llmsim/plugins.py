@@ -23,6 +23,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "orca": "llmsim.engine.schedulers.orca:Orca",
         "vllm": "llmsim.engine.schedulers.vllm:VllmPrefillFirst",
         "chunked_prefill": "llmsim.engine.schedulers.chunked_prefill:ChunkedPrefill",
+        "simple_chunking": "llmsim.engine.schedulers.simple_chunking:SimpleChunking",
         "sjf": "llmsim.engine.schedulers.sjf:ShortestJobFirst",
         "srpt": "llmsim.engine.schedulers.srpt:ShortestRemaining",
         "edf": "llmsim.engine.schedulers.edf:EarliestDeadline",
@@ -30,6 +31,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "mlfq": "llmsim.engine.schedulers.mlfq:SkipJoinQueues",
         "vllm_v1": "llmsim.engine.schedulers.vllm_v1:VllmV1",
         "tensorrt_llm": "llmsim.engine.schedulers.tensorrt_llm:TensorRTLLM",
+        "priority": "llmsim.engine.schedulers.priority:Priority",
         "sarathi": "llmsim.engine.schedulers.sarathi:Sarathi",
         "tgi": "llmsim.engine.schedulers.tgi:TGI",
         "lightllm": "llmsim.engine.schedulers.lightllm:LightLLM",
@@ -81,6 +83,16 @@ TIERED_CACHES: Registry[Any] = Registry(
     group="llmsim.tiered_caches",
 )
 """Prefix caches by the name they have without tiers: what ``kv_tiers`` make of them."""
+
+PREEMPTION_MODES: Registry[Any] = Registry(
+    "preemption mode",
+    {
+        "recompute": "llmsim.engine.preemption.recompute:Recompute",
+        "swap": "llmsim.engine.preemption.swap:Swap",
+        "blocks": "llmsim.engine.preemption.blocks:Blocks",
+    },
+    group="llmsim.preemption_modes",
+)
 
 ROUTERS: Registry[Any] = Registry(
     "router",

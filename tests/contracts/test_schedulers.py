@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from llmsim.contracts import KVCacheContract, SchedulerContract, informed
+from llmsim.contracts import PREEMPTION_MODES, KVCacheContract, SchedulerContract, informed, preempting
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
@@ -21,8 +21,10 @@ from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
+from llmsim.engine.schedulers.priority import Priority, PriorityOptions
 from llmsim.engine.schedulers.s3 import PredictedReservation, ReservationOptions
 from llmsim.engine.schedulers.sarathi import Sarathi
+from llmsim.engine.schedulers.simple_chunking import SimpleChunking
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import DropOptions, SloDrop
 from llmsim.engine.schedulers.splitfuse import SplitFuse
@@ -40,6 +42,11 @@ EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
 class TestChunkedPrefill(SchedulerContract):
     scheduler = ChunkedPrefill
+    kv_caches = EVERY_CACHE
+
+
+class TestSimpleChunking(SchedulerContract):
+    scheduler = SimpleChunking
     kv_caches = EVERY_CACHE
 
 
@@ -113,6 +120,14 @@ class TestSloDropByDeadline(SchedulerContract):
     scheduler = informed(SloDrop, PROMISES, DropOptions(deadline="e2el", order="deadline", preempt=True))
 
 
+class TestPriority(SchedulerContract):
+    scheduler = partial(Priority, options=PriorityOptions(priorities={"chat": 0, "code": 1, "batch": 2}))
+
+
+class TestPriorityThatRecomputes(SchedulerContract):
+    scheduler = partial(Priority, options=PriorityOptions(priorities={"chat": -1}, keep_kv=False))
+
+
 class TestSkipJoinQueues(SchedulerContract):
     scheduler = SkipJoinQueues
 
@@ -122,6 +137,11 @@ class TestSkipJoinQueuesThatRecompute(SchedulerContract):
         SkipJoinQueues,
         options=QueueOptions(keep_kv=False, skip_join=False, starve_limit_s=0.5, quantum_ms=20.0),
     )
+
+
+class TestSkipJoinQueuesThatSwapAhead(SchedulerContract):
+    scheduler = partial(SkipJoinQueues, options=QueueOptions(swap="proactive", idle_cache=0.2))
+    kv_caches = (preempting(Paged, PREEMPTION_MODES[0]), preempting(PrefixCached, PREEMPTION_MODES[0]))
 
 
 class TestS3(SchedulerContract):

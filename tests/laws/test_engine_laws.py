@@ -28,6 +28,7 @@ from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.s3 import PredictedReservation
 from llmsim.engine.schedulers.sarathi import Sarathi, SarathiOptions
+from llmsim.engine.schedulers.simple_chunking import SimpleChunking
 from llmsim.engine.schedulers.sjf import ShortestJobFirst
 from llmsim.engine.schedulers.slo_drop import SloDrop
 from llmsim.engine.schedulers.splitfuse import SplitFuse
@@ -92,6 +93,7 @@ SCHEDULERS = (
     partial(TensorRTLLM, options=TensorRTLLMOptions(capacity_scheduler_policy="max_utilization")),
     partial(Sarathi, options=SarathiOptions(chunk_size=24)),
     SplitFuse,
+    SimpleChunking,
     partial(VllmV1, options=VllmV1Options(long_prefill_token_threshold=20, max_num_partial_prefills=1)),
     partial(VllmV1, options=VllmV1Options(policy="priority", long_prefill_token_threshold=9)),
     TGI,

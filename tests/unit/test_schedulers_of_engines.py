@@ -18,6 +18,7 @@ from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.future_peak import FuturePeak
 from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
 from llmsim.engine.schedulers.sarathi import Sarathi, SarathiOptions
+from llmsim.engine.schedulers.simple_chunking import SimpleChunking
 from llmsim.engine.schedulers.splitfuse import SplitFuse
 from llmsim.engine.schedulers.tensorrt_llm import TensorRTLLM, TensorRTLLMOptions
 from llmsim.engine.schedulers.tgi import TGI, TGIOptions
@@ -244,6 +245,21 @@ def test_splitfuse_starts_no_prompt_that_the_pool_cannot_hold_whole(scheduler, s
     record = serve(scheduler, [Request(0, 0.0, 60, 21), Request(1, 1.5, 40, 2)], tokens=100, budget=32)
 
     assert starts_s == record.requests[1].scheduled_s
+
+
+# --- simple chunking -----------------------------------------------------------------------------
+
+
+def test_simple_chunking_alternates_while_there_are_prompts():
+    """Prompts of 40 and 70 in chunks of 32: P P D P D P D; decodes take nothing of a chunk."""
+    requests = [Request(0, 0.0, 40, 9), Request(1, 0.5, 70, 3)]
+    steps = serve(SimpleChunking, requests, budget=32).steps
+    prompts = [int(n) for n in steps.column("prefill_tokens")]
+    decodes = [int(n) for n in steps.column("decode_tokens")]
+
+    assert [32, 32, 0, 32, 0, 14, 0] == prompts[:7]
+    assert [0, 0, 1, 0, 1, 0] == decodes[:6]
+    assert [2.0, 6.0] == [req.first_token_s for req in requests]
 
 
 # --- tgi -----------------------------------------------------------------------------------------

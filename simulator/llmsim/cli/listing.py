@@ -22,6 +22,7 @@ POLICIES: dict[str, Registry[Any]] = {
     "schedulers": plugins.SCHEDULERS,
     "predictors": plugins.PREDICTORS,
     "kv_caches": plugins.KV_CACHES,
+    "preemption_modes": plugins.PREEMPTION_MODES,
     "routers": plugins.ROUTERS,
     "exports": plugins.EXPORTS,
     "autoscalers": plugins.AUTOSCALERS,

@@ -12,15 +12,25 @@ The rules are those the built-in policies are held to. A failure names the rule 
 from llmsim.contracts.kv_caches import KVCacheContract
 from llmsim.contracts.routers import RouterContract
 from llmsim.contracts.schedulers import SchedulerContract
-from llmsim.contracts.trials import informed, outcome, poisson_requests, require_same, share_prefixes
+from llmsim.contracts.trials import (
+    PREEMPTION_MODES,
+    informed,
+    outcome,
+    poisson_requests,
+    preempting,
+    require_same,
+    share_prefixes,
+)
 
 __all__ = [
+    "PREEMPTION_MODES",
     "KVCacheContract",
     "RouterContract",
     "SchedulerContract",
     "informed",
     "outcome",
     "poisson_requests",
+    "preempting",
     "require_same",
     "share_prefixes",
 ]

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmsim.contracts.trials import (
+    PREEMPTION_MODES,
     outcome,
     poisson_requests,
+    preempting,
     require_same,
     share_prefixes,
 )
@@ -70,6 +72,8 @@ class SchedulerContract:
             raise AssertionError(
                 f"blocks are conserved: {lost} still held, {engine.kv.num_sequences} sequences"
             )
+        if kept := engine.kv.preemption.num_kept:
+            raise AssertionError(f"blocks are conserved: KV of {kept} requests is still put away")
         return record
 
     def made(self) -> Scheduler:
@@ -107,6 +111,19 @@ class SchedulerContract:
                 requests = poisson_requests(9)
                 share_prefixes(requests)
                 record = self._play(requests, tokens, stages, kv_cache=PrefixCached, fast_forward=fast)
+                check(record)
+                outcomes.append(outcome(record))
+            require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
+
+    def test_preemption_modes(self) -> None:
+        """Whatever is kept of who is preempted: the same laws, blocks conserved on both sides, and the oracle."""
+        if not any(req.preemptions for req in self._play(poisson_requests(11, 30), 900).requests):
+            return
+        for mode, stages in zip(PREEMPTION_MODES, (1, 2, 2), strict=True):
+            outcomes = []
+            for fast in (True, False):
+                cache = preempting(Paged, mode)
+                record = self._play(poisson_requests(11, 30), 900, stages, kv_cache=cache, fast_forward=fast)
                 check(record)
                 outcomes.append(outcome(record))
             require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.preemption.blocks import Blocks
+from llmsim.engine.preemption.host import HostMemory
+from llmsim.engine.preemption.recompute import Recompute
+from llmsim.engine.preemption.swap import Swap, SwapOptions
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits, Scheduler
 from llmsim.measure.records import RunRecord
 from llmsim.spec.base import Strict
+
+PREEMPTION_MODES: tuple[Callable[[], Recompute], ...] = (
+    partial(Swap, HostMemory(bytes_per_token=1e5, bytes_per_s=2e10)),
+    partial(Swap, HostMemory(bytes_per_token=1e6, bytes_per_s=1e10), SwapOptions(swap_space=0.7)),
+    Blocks,
+)
+"""Beside recompute, which is every pool's own: a host with room for all, one with room for 751 tokens, and none."""
 
 RELATIVE = 1e-9
 """Times from fast-forward and from stepping agree this closely."""
@@ -23,7 +35,7 @@ CLASSES = ("chat", "code", "batch")
 
 
 def poisson_requests(
-    seed: int, count: int = 120, rate_per_s: float = 8.0, max_input: int = 600, max_output: int = 200
+    seed: int, count: int = 80, rate_per_s: float = 8.0, max_input: int = 600, max_output: int = 200
 ) -> list[Request]:
     """``count`` requests with Poisson arrivals and uniform lengths, of three classes and five sessions."""
     rng = np.random.default_rng(seed)
@@ -62,6 +74,19 @@ def require_same(left: Sequence[tuple[Any, ...]], right: Sequence[tuple[Any, ...
         same = a[:4] == b[:4] and np.allclose(a[4:], b[4:], rtol=RELATIVE, atol=0, equal_nan=True)
         if not same:
             raise AssertionError(f"{rule}: request {a[0]} differs: {a} and {b}")
+
+
+def preempting(
+    kv_cache: Callable[[int, int, int], KVCache], mode: Callable[[], Recompute]
+) -> Callable[[int, int, int], KVCache]:
+    """A maker of ``kv_cache`` in this preemption ``mode``."""
+
+    def make(num_tokens: int, block_size: int, max_model_len: int) -> KVCache:
+        made = kv_cache(num_tokens, block_size, max_model_len)
+        made.preemption = mode()
+        return made
+
+    return make
 
 
 def informed(

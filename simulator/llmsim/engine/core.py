@@ -137,11 +137,11 @@ class Engine:
         ):  # so nothing was planned ahead
             self.let_in(now_s)
             plan = self.plan(batch, now_s)
+        ready_s = self.kv.ready_s(now_s)
         if not isinstance(plan, StepPlan):
             return plan
         count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
-        ready_s = self.kv.ready_s(now_s)
         if ready_s > now_s:
             first_s, count = self.kv.behind(ready_s - now_s, first_s), 1
         run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))

@@ -21,6 +21,7 @@ from llmsim.measure.fleet_log import FleetLog
 from llmsim.measure.handover_log import HandoverLog
 from llmsim.measure.ledger import Holding
 from llmsim.measure.requests import RequestTable
+from llmsim.measure.swap_log import SwapLog
 
 STEP_COLUMNS = (
     "replica",
@@ -150,6 +151,7 @@ class RunRecord:
         workload: The requests' source, in words.
         fleet: What happened to the fleet; None for one that never changed.
         handover: What went from prefill to decode replicas; None where all do both.
+        swaps: What went to host memory and back; None where nobody swaps.
         holdings: Who was held when, at which price; empty when every replica was held throughout.
     """
 
@@ -164,6 +166,7 @@ class RunRecord:
     holdings: list[Holding] = field(default_factory=list)
     fleet: FleetLog | None = None
     handover: HandoverLog | None = None
+    swaps: SwapLog | None = None
 
     @cached_property
     def table(self) -> RequestTable:

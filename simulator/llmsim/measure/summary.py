@@ -54,6 +54,7 @@ def summarise(
         **costs(record, table, scenario, duration_s),
         "fleet": fleet_summary(record),
         "kv_transfers": record.handover.summary() if record.handover else None,
+        "kv_swaps": record.swaps.summary() if record.swaps else None,
         "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
         "kv_tiers": kv_tiers_summary(record, table),
         **_verdicts(record, scenario, table, duration_s),

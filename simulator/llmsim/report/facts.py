@@ -132,6 +132,7 @@ def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
         *_kv_tiers(summary),
         *_fleet(summary),
         *_handover(summary),
+        *_swaps(summary),
         *_model_error(summary),
         *_cost(summary),
         *_energy(summary, record),
@@ -186,6 +187,18 @@ def _handover(summary: Mapping[str, Any]) -> list[Fact]:
         f"{figures(sent['mean_exposed_ms'])} ms after their prompt on average"
     )
     return [Fact("KV transfers", text)]
+
+
+def _swaps(summary: Mapping[str, Any]) -> list[Fact]:
+    """What preemption moved to host memory; nothing where it does not, or nobody was preempted."""
+    moved = summary.get("kv_swaps")
+    if not moved or not moved["out_bytes"]:
+        return []
+    text = (
+        f"{format_bytes(moved['out_bytes'])} to host memory and {format_bytes(moved['in_bytes'])} back, "
+        f"{figures(moved['link_s'])} s of its links"
+    )
+    return [Fact("KV swaps", text)]
 
 
 def _times(number: int, one: str, several: str = "") -> str:

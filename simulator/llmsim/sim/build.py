@@ -18,6 +18,8 @@ from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.tiered import Tiered
+from llmsim.engine.preemption.host import HOST, HostMemory
+from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
@@ -186,6 +188,7 @@ class PoolPlan:
             self.max_model_len,
             options_of(kv_class, self.spec.kv_cache),
         )
+        kv.preemption = self._preemption()
         if not kv.num_blocks:
             raise DoesNotFitError(
                 Problem(
@@ -195,6 +198,28 @@ class PoolPlan:
                 )
             )
         return kv
+
+    def _preemption(self) -> Recompute:
+        mode: type[Recompute] = plugins.PREEMPTION_MODES.get(self.spec.preemption_mode.kind)
+        host = self._host_memory() if mode.uses_host else HOST
+        return mode(host, options_of(mode, self.spec.preemption_mode))
+
+    def _host_memory(self) -> HostMemory:
+        """The hosts of a replica's accelerators. Raises ScenarioError where the catalogue knows no way to one."""
+        pace_s = 0.0
+        sizes = [stage.block_bytes / self.capacity.block_size for stage in self.capacity.stages]
+        for stage, size in enumerate(sizes):
+            device = self.plan.accelerator_of(stage, self.accelerator)
+            if device.host_link_bytes_per_s is None:
+                problem = Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"preemption_mode '{self.spec.preemption_mode.kind}' moves KV to host memory, and the catalogue "
+                    f"has no host_link_bytes_per_s for {device.name}; take recompute",
+                )
+                raise ScenarioError(problem)
+            pace_s = max(pace_s, size / device.host_link_bytes_per_s)
+        total = self.kv_bytes_per_token
+        return HostMemory(total, total / pace_s, max(sizes) / total) if total else HOST
 
     def _arithmetic(self, capacity: KVCapacity) -> str:
         if capacity.given:

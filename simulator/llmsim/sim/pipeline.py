@@ -145,11 +145,11 @@ class PipelinedReplica(Replica):
             if batch.lane in flying:
                 continue
             plan = self.engine.plan(batch, self.clock.now)
+            ready_s = self.engine.kv.ready_s(self.clock.now)
             if isinstance(plan, Wait):
                 pauses.append(plan)
             elif plan is not None:
                 seconds = [self.engine.price(stage, batch, plan, 1)[0] for stage in self.engine.stages]
-                ready_s = self.engine.kv.ready_s(self.clock.now)
                 self._send(batch, plan, ready_s, seconds, batch.iteration + plan.stable_for)
         if self.engine.scheduler.dropped:
             self._tell_dropped()
@@ -188,6 +188,8 @@ class PipelinedReplica(Replica):
     def _certain_rounds(self) -> int:
         """Iterations that every micro-batch in flight will do without a decision. Pure query."""
         if any(one.start_s <= self._woken_s or one.plan.until_s < inf for one in self._passes):
+            return 1
+        if self.engine.kv.ready_s(self.clock.now) > self.clock.now:  # whoever is planned next waits as well
             return 1
         rounds = min(LOOK_AHEAD, *(self.engine.horizon(one.batch, one.plan) for one in self._passes))
         rounds = min(rounds, *(one.stable_until - one.batch.iteration for one in self._passes))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.laws import check
 from llmsim.measure.records import RunRecord, StepLog
+from llmsim.measure.swap_log import SwapLog
 from llmsim.sim.build import PoolPlan, refuse_what_can_never_run
 from llmsim.sim.clock import Clock
 from llmsim.sim.fleet import Fleet, Progress
@@ -59,9 +60,27 @@ def simulate(loaded: LoadedScenario, progress: Progress | None = None) -> RunRec
         holdings=pools.holdings(),
         fleet=pools.log,
         handover=fleet.handover.log if fleet.handover else None,
+        swaps=_swaps(fleet),
     )
     check(record)
     return record
+
+
+def _swaps(fleet: Fleet) -> SwapLog | None:
+    """What the replicas' preemption modes have moved; None where none uses host memory."""
+    modes = [replica.engine.kv.preemption for replica in fleet.replicas]
+    sizes = [
+        (mode.moved_out_tokens * mode.host.bytes_per_token, mode.moved_in_tokens * mode.host.bytes_per_token)
+        for mode in modes
+        if mode.uses_host
+    ]
+    if not sizes:
+        return None
+    link_s = sum(
+        (mode.moved_out_tokens + mode.moved_in_tokens) * mode.host.bytes_per_token / mode.host.bytes_per_s
+        for mode in modes
+    )
+    return SwapLog(sum(out for out, _ in sizes), sum(back for _, back in sizes), link_s)
 
 
 @contextmanager

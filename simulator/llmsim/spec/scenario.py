@@ -210,6 +210,19 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
             f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
         )
+    mode, kinds = engine.preemption_mode.kind, plugins.PREFIX_CACHES.names()
+    if not plugins.PREEMPTION_MODES.get(mode).needs_blocks:
+        return
+    if engine.kv_cache.kind not in kinds:
+        yield (
+            (*place, "preemption_mode"),
+            f"{mode} takes single blocks, and kv_cache '{engine.kv_cache.kind}' has none; take {' or '.join(kinds)}",
+        )
+    elif engine.enable_prefix_caching:
+        yield (
+            (*place, "preemption_mode"),
+            f"{mode} is what enable_prefix_caching does anyway, by rules of its own; remove one of them",
+        )
 
 
 def length_conflicts(

@@ -56,6 +56,11 @@ class Engine(Strict):
     gpu_memory_utilization: Annotated[float, Quantity("share")] = Field(
         0.90, gt=0, le=1, description="share of device memory the engine may use"
     )
+    preemption_mode: Annotated[PolicyRef, Policy(plugins.PREEMPTION_MODES)] = Field(
+        "recompute",
+        validate_default=True,
+        description="what becomes of the KV of a request that loses its place",
+    )
     enable_prefix_caching: bool = Field(
         False,
         description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
@@ -94,7 +99,15 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
-        raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
+        return self
+
+    @model_validator(mode="after")
+    def _can_have_tiers(self) -> Engine:
+        kind, names = self.kv_cache.kind, plugins.TIERED_CACHES.names()
+        problems = list(tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
+        if self.kv_tiers and kind not in names:
+            problems.append((("kv_tiers",), f"kv_cache '{kind}' has no tiers; take {' or '.join(names)}"))
+        raise_problems("Engine", problems)
         return self
 
     def longest(self, limit: int | None = None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.request import Request
 from llmsim.spec.attention import FOREVER
 from llmsim.spec.base import Strict
@@ -49,6 +50,7 @@ class KVCache(ABC):
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
+        preemption: What becomes of the KV of who is thrown out.
     """
 
     Options: type[Strict] = NoOptions
@@ -65,6 +67,7 @@ class KVCache(ABC):
         self.now_s = 0.0
         self.parked: dict[Request, None] = {}
         self.surely_fits = 0
+        self.preemption = Recompute()
 
     @abstractmethod
     def fits(self, req: Request) -> bool:
@@ -79,7 +82,7 @@ class KVCache(ABC):
 
         Less than ``prefill_target``: at least one token is always computed. Pure query.
         """
-        return req.computed
+        return self.preemption.find(self, req)
 
     def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
         """Give ``req``, which waits, room for its first ``tokens`` tokens. Changes the pool, or returns False.
@@ -87,7 +90,7 @@ class KVCache(ABC):
         Args:
             found: What :meth:`find` has just said; ``req.computed`` becomes that. 0 reuses nothing.
         """
-        return self.reserve(req, tokens)
+        return self.preemption.admit(self, req, tokens, found)
 
     @abstractmethod
     def release(self, req: Request) -> None:
@@ -97,17 +100,16 @@ class KVCache(ABC):
         """``req`` is thrown out with ``written`` tokens in its KV. Changes the pool.
 
         Returns:
-            How many of them it will find when it comes back, without having to compute them: here none.
+            How many of them it has for sure when it comes back, without having to compute them.
         """
-        self.release(req)
-        return 0
+        return self.preemption.put_away(self, req, written)
 
     def expect(self, req: Request, now_s: float) -> None:  # noqa: B027  # most need not know
         """``req`` has come to the server at ``now_s`` and will be looked for: what is far may come nearer."""
 
     def ready_s(self, now_s: float) -> float:
         """When the KV is in place that the plan just made at ``now_s`` moves: its first iteration starts then."""
-        return now_s
+        return self.preemption.ready_s(now_s)
 
     def behind(self, wait_s: float, first_s: float) -> float:
         """Seconds of an iteration of ``first_s`` that has to wait ``wait_s`` for KV; the one may hide in the other."""
@@ -124,13 +126,20 @@ class KVCache(ABC):
             del self.parked[req]
             self.num_sequences += 1
 
-    def let_go(self, req: Request) -> int:
-        """The KV of ``req``, if it is parked, is gone, to be computed anew; returns how many tokens it was."""
-        if req not in self.parked:
-            return 0
+    def reclaim(self, req: Request) -> None:
+        """The room of ``req``, which is parked, is taken back: it is preempted in earnest. Changes the pool."""
         self.unpark(req)
-        self.release(req)
-        tokens, req.computed = req.computed, req.given_tokens
+        req.computed = max(req.given_tokens, self.put_away(req, req.computed))
+
+    def let_go(self, req: Request) -> int:
+        """``req``, which waits, leaves; returns how many tokens of its KV were here, to be computed anew."""
+        tokens = self.preemption.let_go(self, req)
+        if req in self.parked:
+            self.unpark(req)
+            self.release(req)
+            tokens = req.computed
+        if tokens:
+            req.computed = req.given_tokens
         return tokens
 
     def hold(self, tokens: int) -> Request | None:

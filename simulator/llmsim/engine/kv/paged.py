@@ -91,6 +91,7 @@ class Paged(KVCache):
 
     def release(self, req: Request) -> None:
         """See :class:`KVCache`."""
+        self.preemption.freeing(self)
         self.free_blocks += req.blocks
         self.num_sequences -= 1
         req.blocks = 0

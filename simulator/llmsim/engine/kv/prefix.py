@@ -52,12 +52,13 @@ class PrefixCached(Paged):
         """See :class:`KVCache`."""
         hit, blocks, idle = self._match
         if not found or hit is not req:
-            return self.reserve(req, tokens)
+            return super().admit(req, tokens, found)
         if not self._take_in(req, tokens, blocks, idle):
             return False
         req.computed = max(req.computed, blocks * self.block_size)
         if req.scheduled_s != req.scheduled_s:  # nan: its first time
             req.cached_tokens = max(req.cached_tokens, blocks * self.block_size)
+        self.preemption.came_back(req, blocks * self.block_size)
         return True
 
     def reserve(self, req: Request, tokens: int) -> bool:

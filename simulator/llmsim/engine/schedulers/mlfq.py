@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil, inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from llmsim import plugins
 from llmsim.engine.batch import Batch
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.ordered_queue import OrderedQueue
-from llmsim.engine.plan import StepPlan
+from llmsim.engine.plan import StepPlan, Wait
+from llmsim.engine.preemption.swap import Swap
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.engine.scheduler import Limits
-from llmsim.engine.schedulers.ordered import Ordered
-from llmsim.spec.base import Strict
+from llmsim.engine.schedulers.ordered import Lane, Ordered
+from llmsim.engine.schedulers.proactive import Mover
+from llmsim.spec.base import Place, Strict
+
+if TYPE_CHECKING:
+    from llmsim.spec.scenario import Scenario
 
 
 class QueueOptions(Strict):
@@ -41,7 +47,18 @@ class QueueOptions(Strict):
     )  # fmt: skip
     keep_kv: bool = Field(
         True,
-        description="who loses its seat keeps its KV until the pool runs short; false recomputes it at once",
+        description="who loses its seat keeps its KV until the pool runs short; false is preempted at once",
+    )
+    swap: Literal["reactive", "proactive"] = Field(
+        "reactive",
+        description="proactive moves kept KV to the host before the pool runs short, and back before it is needed, "
+        "while iterations run; needs preemption_mode swap",
+    )
+    idle_cache: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the KV blocks that proactive swapping keeps free for those who come",
     )
 
 
@@ -68,10 +85,12 @@ class SkipJoinQueues(Ordered):
     used its queue's quantum up; who waits in a lower queue then takes its seat, at a token's boundary. Time is
     counted as the profile has it for a request alone: the prompt, then so much per token. Who has waited
     ``starve_limit_s`` starts anew in the first queue. KV stays where it is while there is room; then that of the last
-    queue goes (:meth:`Ordered.reclaim`).
+    queue goes (:meth:`Ordered.reclaim`). With proactive swapping it goes before, and comes back before it is needed
+    (:class:`Mover`): a request is let in when its KV is there, unless others have to make room for it.
 
-    Source: FastServe (Wu et al. 2023, arXiv 2305.05920). The number of queues, their ratio and the starvation limit are
-    assumptions here.
+    Source: FastServe (Wu et al. 2023, arXiv 2305.05920, §4.2 and §4.3). The number of queues, their ratio, the
+    starvation limit and the share of idle cache are assumptions here; KV moves in the order of the queues, which is
+    the paper's estimated next scheduled time but for jobs that are about to be promoted.
     """
 
     Options = QueueOptions
@@ -85,6 +104,24 @@ class SkipJoinQueues(Ordered):
         self._starving = OrderedQueue(lambda req: req.arrival_s + (self.options.starve_limit_s or inf))
         self._now_s = 0.0
         self._stay_of = lru_cache(KEPT)(self._make_stay)
+        self._refused: Request | None = None
+        """Who was first when there was no room for it, whatever others gave."""
+        self._mover: Mover | None = None
+        if self.options.swap == "proactive" and isinstance(kv.preemption, Swap):
+            reserve = int(self.options.idle_cache * kv.num_blocks)
+            self._mover = Mover(
+                kv,
+                kv.preemption,
+                reserve,
+                lambda req: self.rank(req, req.generated),
+                self.waiting,
+                self._parked,
+            )
+
+    @property
+    def waits(self) -> bool:  # type: ignore[override]  # an option here
+        """See :class:`Scheduler`: for KV that is on its way."""
+        return self._mover is not None
 
     @property
     def keeps_kv(self) -> bool:  # type: ignore[override]  # an option here
@@ -124,9 +161,11 @@ class SkipJoinQueues(Ordered):
             leaves_at.append(max(1, tokens))
         return Stay(first, leaves_at)
 
-    def plan(self, batch: Batch, now_s: float) -> StepPlan | None:
+    def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:  # type: ignore[override]  # KV may be late
         """See :class:`Scheduler`."""
         self._now_s = now_s
+        if self._mover:
+            self._mover.settle(now_s)
         starved_s = self._next_starved_s()
         while starved_s - TIE * abs(starved_s) <= now_s:
             self._promote(self._starving.popleft())
@@ -134,7 +173,36 @@ class SkipJoinQueues(Ordered):
         plan = super().plan(batch, now_s)
         if plan is not None:
             plan.until_s = self._next_starved_s()
+        return self._move(batch, plan) if self._mover else plan
+
+    def _move(self, batch: Batch, plan: StepPlan | None) -> StepPlan | Wait | None:
+        """Start what is to move while ``plan`` runs; it holds until something has, or has to."""
+        assert self._mover is not None  # who calls has seen to that
+        self._mover.move(self._now_s, may_fetch=not self.waiting or self.waiting[0] is not self._refused)
+        next_s = self._mover.next_s
+        if plan is None:
+            return Wait(next_s) if next_s < inf else None
+        plan.until_s = min(plan.until_s, next_s)
+        plan.stable_for = max(1, min(plan.stable_for, self._mover.steady(batch, len(self._lanes))))
         return plan
+
+    def _admit(self, batch: Batch, lane: Lane) -> bool:
+        """See :class:`Ordered`. Who is first and has its KV elsewhere is waited for, if it can be had."""
+        head, mover = self.waiting[0], self._mover
+        if mover is None:
+            return super()._admit(batch, lane)
+        if head in mover.returning:
+            return False
+        mover.keep(head)
+        if mover.swap.is_away(head):
+            last = lane.last.least[0] if lane.last else -inf
+            if not self.has_seat() and not self._is_before(batch, self.waiting.least, last):
+                return False
+            if mover.fetch(head, self._now_s):
+                return False
+        is_in = super()._admit(batch, lane)
+        self._refused = None if is_in or not self.has_seat() else head
+        return is_in
 
     def _next_starved_s(self) -> float:
         """When the next of those that wait has waited for too long; ∞ for nobody."""
@@ -149,6 +217,8 @@ class SkipJoinQueues(Ordered):
         self.waiting.append(req)
         if req in self._parked:
             self._parked.append(req)
+        if self._mover:
+            self._mover.ranked_anew(req)
 
     def submit(self, req: Request) -> None:
         """See :class:`Scheduler`."""
@@ -160,6 +230,29 @@ class SkipJoinQueues(Ordered):
         """See :class:`Ordered`."""
         if self.options.starve_limit_s is not None:
             self._starving.put(req, self._now_s + self.options.starve_limit_s)
+        if self._mover:
+            self._mover.thrown_out(req)
+
+    def _make_room(self, batch: Batch, lane: Lane, req: Request, rank: float) -> bool:
+        """See :class:`Ordered`. Those that leave anyway go first."""
+        return self._hurry(lane) or super()._make_room(batch, lane, req, rank)
+
+    def _take_from_last(self, batch: Batch, lane: Lane) -> None:
+        """See :class:`Ordered`. Those that leave anyway go first."""
+        if not self._hurry(lane):
+            super()._take_from_last(batch, lane)
+
+    def _hurry(self, lane: Lane) -> bool:
+        if self._mover is None or not self._mover.hurry():
+            return False
+        lane.moved = True
+        return True
+
+    def reclaim(self, req: Request) -> None:
+        """See :class:`Ordered`."""
+        super().reclaim(req)
+        if self._mover:
+            self._mover.thrown_out(req)
 
     def finish(self, batch: Batch, done: Sequence[Request], now_s: float) -> Sequence[Request]:
         """See :class:`Scheduler`."""
@@ -171,4 +264,21 @@ class SkipJoinQueues(Ordered):
         """See :class:`Scheduler`."""
         self._promoted.clear()
         self._starving.clear()
+        if self._mover:
+            self._mover.clear()
         return super().evacuate()
+
+    @classmethod
+    def conflicts(cls, options: dict[str, Any], scenario: Scenario, at: Place) -> Iterator[tuple[Place, str]]:
+        """See :class:`Scheduler`."""
+        if options["swap"] == "reactive":
+            return
+        pools = [pool for index, pool in enumerate(scenario.fleet) if at[0] != "fleet" or index == at[1]]
+        modes = [scenario.engine_of(pool).preemption_mode.kind for pool in pools]
+        if not all(issubclass(plugins.PREEMPTION_MODES.get(mode), Swap) for mode in modes):
+            yield (
+                (*at, "swap"),
+                "proactive needs a host to swap to; write `preemption_mode: swap`, or reactive",
+            )
+        if not options["keep_kv"]:
+            yield (*at, "swap"), "proactive moves the KV that is kept; write `keep_kv: true`, or reactive"

@@ -267,9 +267,9 @@ class Ordered(Scheduler):
         self.stopped(batch, req)
 
     def reclaim(self, req: Request) -> None:
-        """Take the KV of the parked ``req``: it is thrown away, and computed anew when ``req`` runs again."""
+        """Take the room of the parked ``req``: what the preemption mode does not keep of it is computed anew."""
         self._parked.discard(req)
-        self.kv.let_go(req)
+        self.kv.reclaim(req)
         self.waiting.discard(req)
         self.waiting.append(req)  # with more to do than before
 
