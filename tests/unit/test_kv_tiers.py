@@ -136,3 +136,19 @@ def test_replicas_share_the_store_and_not_the_host(written: Path) -> None:
 
     assert rates[0] < 0.7 * one
     assert rates[1] == pytest.approx(one, rel=0.02)
+
+
+def test_prefill_and_decode_pools_have_stores_of_their_own(written: Path) -> None:
+    """Prompts are found by those who compute them; rooms held for transfers change nothing between the two modes."""
+    pools = [CHAT["fleet"] | {"name": role, "role": role} for role in ("prefill", "decode")]
+    tiers = [{"kind": "host", "size": 4, "write": "back"}, {"kind": "remote", "size": 50, "prefetch": True}]
+    changes = [f"fleet={json.dumps(pools)}", f"engine.kv_tiers={json.dumps(tiers)}"]
+    fast, slow = (
+        llmsim.run(llmsim.load(written, [*changes, f"simulation.fast_forward={on}"]))
+        for on in ("true", "false")
+    )
+
+    assert slow.summary["mean_e2el_ms"] == pytest.approx(fast.summary["mean_e2el_ms"], rel=1e-9)
+    hits = {(tier["pool"], tier["kind"]): tier["hit_tokens"] for tier in fast.summary["kv_tiers"]["tiers"]}
+    assert hits["prefill", "host"] > 0
+    assert hits["decode", "host"] == hits["decode", "remote"] == 0
