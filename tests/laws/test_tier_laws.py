@@ -293,6 +293,17 @@ def test_write_through_makes_nobody_wait_to_write():
     assert times == pytest.approx([prefill_s(512, 0)] * 2 + [FOUND / link + prefill_s(16, 496)])
 
 
+@pytest.mark.parametrize("through", [False, True])
+def test_what_is_there_is_not_written_again(through):
+    """A, B and A again, and a prompt without hashes: 32 blocks of each go down once, as far as their room was taken."""
+    host = lambda: [tier("host", writes_through=through)]  # noqa: E731
+    _, engines = serve(one_after_another([A, B, A, (), A]), [pool(host)], 512)
+    [below] = engines[0].kv.tiers.tiers
+
+    assert below.written_blocks == below.store.used == 3 * 32
+    assert below.read_blocks == below.hit_blocks == 2 * 31
+
+
 def test_the_slower_of_two_links_sets_the_pace():
     """From the drive through host memory, block behind block: the slower link counts."""
     link, drive = 1e6, 2e5

@@ -200,7 +200,7 @@ class Chains:
         while count:
             piece, _ = queue.popitem(last=False)
             if self.forgetting:
-                self.forgetting(piece.key, self._cached(piece.key))
+                self.forgetting(piece.key, self.cached(piece.key))
             if piece.count > count:
                 piece.count -= count
                 queue[piece] = None
@@ -212,7 +212,7 @@ class Chains:
             else:
                 self._unlink(piece)
 
-    def _cached(self, key: Hashable) -> int:
+    def cached(self, key: Hashable) -> int:
         """Blocks of ``key`` that are cached, held or not. Pure query."""
         count, piece = 0, self.pieces.get(key)
         while piece is not None:

@@ -96,20 +96,18 @@ class Tiered(PrefixCached):
         """See :class:`KVCache`."""
         if not super().reserve(req, tokens):
             return False
-        if (
-            req.id >= 0
-        ):  # who only holds room may come in mid-run, when it depends on who looks what is forgotten
+        if req.id >= 0:  # others hold room, also in mid-run, when it is open what has been forgotten by then
             self._has_moved = True
             self._tell()
         return True
 
     def release(self, req: Request) -> None:
         """See :class:`KVCache`."""
-        if self._writes_through and req.generated >= req.stop_at:
-            self.chains.name(req, req.input_tokens + req.generated - 1)
-            made = shares_of(req, 0, self.chains.named[req], self.block_size)
-            self.tiers.write_through([(key, count) for key, _, count in made][::-1], self.now_s)
         super().release(req)
+        if self._writes_through and req.generated >= req.stop_at:
+            written = (req.input_tokens + req.generated - 1) // self.block_size
+            made = [key for key, _, _ in shares_of(req, 0, written, self.block_size)]
+            self.tiers.write_through([(key, self.chains.cached(key)) for key in reversed(made)], self.now_s)
         if req.id >= 0:
             self._tell()
 
