@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llmsim.contracts import SchedulerContract
 from reproduce import fastserve, orca_paper, s3, vllm_paper
+from reproduce.fastertransformer import FasterTransformer
 from reproduce.lengths import cut_lognormal
+
+
+class TestFasterTransformer(SchedulerContract):
+    """The one scheduler that a reproduction brings with it."""
+
+    scheduler = FasterTransformer
 
 
 @pytest.mark.parametrize("system", list(vllm_paper.FIGURE_13A))

@@ -75,6 +75,12 @@ def test_tiers_need_prefixes(written: Path) -> None:
         llmsim.load(written, [f"engine={json.dumps({'kv_tiers': [BIG]})}"])
 
 
+def test_not_every_pool_has_tiers(written: Path) -> None:
+    """The message names those that do."""
+    with pytest.raises(ScenarioError, match="kv_cache 'radix' has no tiers; take paged or token"):
+        llmsim.load(written, ["engine.kv_cache=radix", f"engine.kv_tiers={json.dumps([BIG])}"])
+
+
 def test_sizes_and_rates() -> None:
     """16 tokens of 131,072 bytes are 2 MiB; two accelerators have two host links; the remote store is one."""
     h100 = catalog.accelerator("h100-sxm")

@@ -59,14 +59,17 @@ class Engine:
         """Tokens generated in the runs completed so far."""
         self.num_delivered = 0
         """Requests done so far."""
-        self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
+        self.batches = [
+            Batch(lane, kv, stages[0].spans, scheduler.limits.max_num_seqs) for lane in range(len(stages))
+        ]
         self._add_row = add_row
         self._add_gap = add_gap
 
     @property
     def num_requests(self) -> int:
         """Requests here, waiting or running. Pure query."""
-        return len(self.incoming) + len(self.scheduler.waiting) + self.kv.num_sequences
+        running = sum(len(batch.running) for batch in self.batches)
+        return len(self.incoming) + len(self.scheduler.waiting) + running
 
     def submit(self, req: Request, enters_s: float | None = None) -> None:
         """``req``, which :meth:`refusal` has nothing against, joins the queue: now, or at ``enters_s``."""
@@ -112,7 +115,9 @@ class Engine:
         tokens = req.input_tokens + req.stop_at
         if tokens > kv.max_model_len:
             return "longer than max_model_len"
-        return "" if tokens <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
+        if req.width > 1 and req.width > self.scheduler.limits.max_num_seqs:
+            return "more sequences than max_num_seqs"
+        return "" if tokens * req.width <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
         """What ``batch`` computes next; requests that start are told so."""
@@ -160,10 +165,10 @@ class Engine:
             self.scheduler.submit(heappop(self.incoming)[2])
 
     def horizon(self, batch: Batch, plan: StepPlan) -> int:
-        """Iterations until a chunk is done, a sequence finishes, or the pool runs short. Pure query."""
+        """Iterations until a chunk is done, blocks come back, or the pool runs short. Pure query."""
         if plan.chunks or not self.fast_forward:
             return 1
-        count = min(plan.stable_for, batch.until_completion())
+        count = min(plan.stable_for, batch.until_release())
         if count > 1:
             taken = batch.iteration + batch.allocated
             free = self.kv.free_blocks
@@ -201,7 +206,7 @@ class Engine:
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:
-            decoding = batch.num_decoding
+            decoding = batch.num_outputs
             self.num_generated += decoding * count
             lag_s = run.start_s - batch.last_token_s
             aligned = decoding - self._late_first_gaps(run) if batch.joined_later else decoding

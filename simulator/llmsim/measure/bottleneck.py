@@ -122,9 +122,9 @@ def _iteration_parts(stages: Sequence[StageCost], row: Mapping[str, float]) -> d
     A row has sums over its prefill chunks and its decoding sequences; they are taken to be alike.
     """
     iterations = max(1.0, row["iterations"])
-    prefilled = row["prefill_tokens"] > 0
-    chunks = round(row["sequences"] - row["decode_tokens"] / iterations) if prefilled else 0
-    decoding = round(row["sequences"]) - chunks
+    # one computed beyond the outputs is a sequence where somebody decodes, and a token of padding where nobody does
+    decoding = round(row["decode_tokens"] / iterations + row["padded_tokens"]) if row["decode_tokens"] else 0
+    chunks = round(row["sequences"]) - decoding
     tokens = round((row["prefill_tokens"] + row["decode_tokens"]) / iterations + row["padded_tokens"])
     parts: defaultdict[str, float] = defaultdict(float)
 
@@ -160,7 +160,8 @@ def _queue_limit(record: RunRecord, scenario: Scenario, load: Load) -> str | Non
     replicas = steps.column("replica").astype(np.int64)
     tokens = (steps.column("prefill_tokens") + steps.column("decode_tokens")) / steps.column("iterations")
     tokens += steps.column("padded_tokens")
-    seqs_full = steps.column("sequences") >= _by_replica(engines, "max_num_seqs")[replicas]
+    seats_left = _by_replica(engines, "max_num_seqs")[replicas] - steps.column("sequences")
+    seqs_full = seats_left < scenario.workload.beam_width
     budget_full = tokens >= _by_replica(engines, "max_num_batched_tokens")[replicas]
     if _share(seqs_full, seconds) > MOSTLY:
         return f"max_num_seqs: requests wait while {int(steps.column('sequences').max())} sequences run"
@@ -187,6 +188,8 @@ def _full_from(record: RunRecord, engines: Mapping[int, Engine]) -> Floats:
     full = np.full(max(engines) + 1, np.inf)
     for replica in record.replicas:
         reserved = -(-_reserved_tokens(replica, engines[replica.index]) // replica.block_size)
+        if reserved and replica.kv_layout:
+            reserved = replica.kv_blocks_of_longest
         full[replica.index] = replica.num_kv_blocks - (reserved or NEARLY_FULL * replica.num_kv_blocks)
     return full
 

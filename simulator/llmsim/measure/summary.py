@@ -243,7 +243,7 @@ def _busy_share(record: RunRecord, duration_s: float) -> float:
 
 def _prefix_cache_hit_rate(table: RequestTable, scenario: Scenario) -> float | None:
     """Share of prompt tokens that a cache held; None while prefix caching is off everywhere."""
-    if not any(scenario.engine_of(pool).enable_prefix_caching for pool in scenario.fleet):
+    if not any(scenario.engine_of(pool).caches_prefixes for pool in scenario.fleet):
         return None
     return ratio(
         int(table.cached_tokens[table.completed].sum()), int(table.input_tokens[table.completed].sum())

@@ -137,6 +137,8 @@ def _placement(replica: ReplicaRecord, pool: Pool) -> list[Fact]:
 def _blocks(replica: ReplicaRecord) -> str:
     if replica.num_kv_blocks >= UNLIMITED_BLOCKS:
         return "no limit: the model keeps a state of fixed size"
+    if replica.kv_layout:
+        return replica.kv_layout
     tokens = replica.num_kv_blocks * replica.block_size
     return f"{replica.num_kv_blocks:,} blocks × {replica.block_size:,} = {tokens:,} tokens a replica"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import inf
 from typing import Any
 
 from llmsim import plugins
@@ -17,7 +18,9 @@ from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
+from llmsim.engine.kv.segments import SegmentReuse
 from llmsim.engine.kv.tiered import Tiered
+from llmsim.engine.pipe import Pipe
 from llmsim.engine.preemption.host import HOST, HostMemory
 from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.profile import Profile
@@ -28,7 +31,7 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
-from llmsim.sim.parallel import choose_plan
+from llmsim.sim.parallel import choose_plan, keeps_by_layer
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
 from llmsim.sim.tiers import PoolTiers
 from llmsim.spec.model import ModelShape
@@ -79,8 +82,9 @@ class PoolPlan:
         self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
+        longest = self.capacity.longest if self.capacity.layout else self.pool_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
-        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
+        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
         self.knows = self._knowledge(loaded)
         self.tiers = PoolTiers(
             spec.kv_tiers, self.accelerator, self.plan.num_devices, pool.node, self.kv_bytes_per_token
@@ -136,6 +140,8 @@ class PoolPlan:
             load_w=self.pool.load_power,
             start_s=start_s,
             kv_bytes_per_token=self.kv_bytes_per_token,
+            kv_blocks_of_longest=engine.kv.blocks_of(self.max_model_len),
+            kv_layout=self._layout_in_words(),
             kv_tiers=engine.kv.tiers if isinstance(engine.kv, Tiered) else None,
             kv_tier_sources=self.tiers.in_words(),
         )
@@ -177,6 +183,7 @@ class PoolPlan:
                 max_num_batched_tokens=spec.max_num_batched_tokens,
                 min_tokens=spec.max_model_len or 1,
                 num_kv_tokens=spec.num_kv_tokens,
+                by_layer=keeps_by_layer(spec),
             )
         except DoesNotFitError as error:
             where = f"fleet pool '{self.pool.name}'"
@@ -184,15 +191,24 @@ class PoolPlan:
             raise DoesNotFitError(problems, hint=error.hint) from None
 
     def _kv_cache(self) -> KVCache:
-        kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
-        kv_class = (plugins.TIERED_CACHES if self.spec.kv_tiers else kinds).get(self.spec.kv_cache.kind)
+        layout, kinds = self.capacity.layout, plugins.KV_CACHES
+        if self.spec.kv_tiers:
+            kinds = plugins.TIERED_CACHES
+        elif self.spec.enable_prefix_caching:
+            kinds = plugins.PREFIX_CACHES
+        elif layout:
+            kinds = plugins.HYBRID_CACHES
+        kv_class = kinds.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,
             self.max_model_len,
             options_of(kv_class, self.spec.kv_cache),
+            **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
         kv.preemption = self._preemption()
+        if isinstance(kv, SegmentReuse):
+            kv.way = Pipe(self._tokens_per_s(kv.store_in))
         if not kv.num_blocks:
             raise DoesNotFitError(
                 Problem(
@@ -225,10 +241,43 @@ class PoolPlan:
         total = self.kv_bytes_per_token
         return HostMemory(total, total / pace_s, max(sizes) / total) if total else HOST
 
+    def _tokens_per_s(self, store: str) -> float:
+        """Tokens of KV that go from ``store`` into prompts in a second: each device copies its part, all at once.
+
+        Raises:
+            ScenarioError: The catalogue knows no way from the host to an accelerator.
+        """
+        slowest = inf
+        for stage in self.capacity.stages:
+            device = self.plan.accelerator_of(stage.stage, self.accelerator)
+            rate = device.memory_bytes_per_s / 2 if store == "gpu" else device.host_link_bytes_per_s
+            if rate is None:
+                problem = Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"segments come from host memory, and the catalogue has no host_link_bytes_per_s for "
+                    f"{device.name}; write `store: gpu`",
+                )
+                raise ScenarioError(problem)
+            if stage.block_bytes:
+                slowest = min(slowest, rate * self.capacity.block_size / stage.block_bytes)
+        return slowest
+
     def _arithmetic(self, capacity: KVCapacity) -> str:
         if capacity.given:
             return f"{self.pool_tokens:,} tokens, set by num_kv_tokens"
+        if capacity.layout:
+            return f"{capacity.tightest.in_words()} = {capacity.num_blocks:,} blocks"
         return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
+
+    def _layout_in_words(self) -> str:
+        capacity, layout = self.capacity, self.capacity.layout
+        if layout is None:
+            return ""
+        most = layout.concurrency(capacity.num_blocks, self.max_model_len)
+        return (
+            f"{capacity.num_blocks:,} blocks for {layout.in_words()}; {most:.2f} sequences of {self.max_model_len:,} "
+            "tokens a replica"
+        )
 
 
 def options_of(policy: type, ref: PolicyRef) -> Any:

@@ -86,7 +86,7 @@ class Replica:
         """Tokens generated so far, those of the run under way included. Pure query."""
         run, tokens = self._run, self.engine.num_generated
         if run is not None and run.plan.decodes:
-            tokens += run.iterations_before(self.clock.now) * run.batch.num_decoding
+            tokens += run.iterations_before(self.clock.now) * run.batch.num_outputs
         return tokens
 
     @property

@@ -49,7 +49,7 @@ class TierPlan(NamedTuple):
         prefetch = ", prefetched" if spec.prefetch else ""
         return (
             f"{spec.kind} {format_bytes(spec.size * 2**30)} {whose}, {rates}, write-{spec.write}{prefetch}",
-            (self.source),
+            self.source,
         )
 
 

@@ -146,6 +146,12 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
     yield from _scheduler_conflicts(scenario)
     yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
+    beams, seats = scenario.workload.beam_width, min(engine.max_num_seqs for engine in engines)
+    if beams > seats:
+        yield (
+            ("workload", "beam_width"),
+            f"{beams} beams never have a seat each: max_num_seqs is {seats}; raise it or search with fewer",
+        )
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
 

@@ -18,7 +18,12 @@ class Growth:
     """Blocks that one batch's decoding sequences will ask for, iteration by iteration.
 
     The default never asks: right for caches that reserve everything when a request is admitted.
+
+    Attributes:
+        next_return: Iterations done by when blocks come back that no request's end gives; ``FOREVER`` for never.
     """
+
+    next_return = FOREVER
 
     def join(self, req: Request, iteration: int) -> None:
         """``req``, holding ``kv_tokens``, decodes from ``iteration`` on."""
@@ -34,6 +39,10 @@ class Growth:
         """Blocks that ``count`` iterations from ``iteration`` on ask for together. Pure query."""
         return 0
 
+    def give_back(self, iteration: int) -> int:
+        """Blocks that come back now that ``iteration`` iterations are done; ``next_return`` moves on."""
+        return 0
+
     def room(self, iteration: int, free_blocks: int) -> int:
         """Iterations from ``iteration`` on that ``free_blocks`` allow. Pure query."""
         return FOREVER
@@ -45,7 +54,8 @@ class KVCache(ABC):
     Attributes:
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
-        num_sequences: Requests that hold something, those that are parked left out.
+        num_tokens: Tokens of sequences that it holds together, if every layer keeps them all.
+        num_sequences: Sequences of the requests that hold something, those that are parked left out.
         now_s: When it is asked, which is said before each plan, before a run's completions, and when all leave.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
@@ -62,6 +72,7 @@ class KVCache(ABC):
         self.block_size = block_size
         self.num_blocks = num_tokens // block_size
         self.free_blocks = self.num_blocks
+        self.num_tokens = self.num_blocks * block_size
         self.max_model_len = max_model_len
         self.num_sequences = 0
         self.now_s = 0.0
@@ -72,6 +83,10 @@ class KVCache(ABC):
     @abstractmethod
     def fits(self, req: Request) -> bool:
         """Whether an empty pool could hold ``req`` to its end. Pure query."""
+
+    def blocks_of(self, tokens: int) -> int:
+        """Blocks of a request that has room for ``tokens`` tokens, none of them computed yet. Pure query."""
+        return -(-tokens // self.block_size)
 
     @abstractmethod
     def reserve(self, req: Request, tokens: int) -> bool:
@@ -96,6 +111,10 @@ class KVCache(ABC):
     def release(self, req: Request) -> None:
         """Take back all that ``req`` holds. Changes the pool."""
 
+    def take_back(self, blocks: int) -> None:
+        """``blocks`` that decoding sequences held are free again. Changes the pool."""
+        self.free_blocks += blocks
+
     def put_away(self, req: Request, written: int) -> int:
         """``req`` is thrown out with ``written`` tokens in its KV. Changes the pool.
 
@@ -117,14 +136,14 @@ class KVCache(ABC):
 
     def park(self, req: Request) -> None:
         """``req`` runs no longer, and keeps its KV without taking a seat."""
-        self.num_sequences -= 1
+        self.num_sequences -= req.width
         self.parked[req] = None
 
     def unpark(self, req: Request) -> None:
         """``req``, if it is parked, takes a seat again."""
         if req in self.parked:
             del self.parked[req]
-            self.num_sequences += 1
+            self.num_sequences += req.width
 
     def reclaim(self, req: Request) -> None:
         """The room of ``req``, which is parked, is taken back: it is preempted in earnest. Changes the pool."""
