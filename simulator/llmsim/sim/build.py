@@ -96,7 +96,11 @@ class PoolPlan:
         kv = self._kv_cache()
         if isinstance(kv, Tiered):
             is_layerwise = spec.kv_loading == "layerwise"
-            kv.attach(self.tiers.of_replica(kv.block_size), self.num_layers if is_layerwise else 1)
+            kv.attach(
+                self.tiers.of_replica(kv.block_size),
+                self.num_layers if is_layerwise else 1,
+                self.knows.profile,
+            )
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))

@@ -109,11 +109,15 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
-        raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
-        tiered = plugins.TIERED_CACHES.names()
-        if self.kv_tiers and kind not in tiered:
-            message = f"kv_cache '{kind}' has none below it; take {' or '.join(tiered)}, or leave them out"
-            raise_problems("Engine", [(("kv_tiers",), message)])
+        return self
+
+    @model_validator(mode="after")
+    def _can_have_tiers(self) -> Engine:
+        kind, names = self.kv_cache.kind, plugins.TIERED_CACHES.names()
+        problems = list(tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
+        if self.kv_tiers and kind not in names:
+            problems.append((("kv_tiers",), f"kv_cache '{kind}' has no tiers; take {' or '.join(names)}"))
+        raise_problems("Engine", problems)
         return self
 
     @model_validator(mode="after")
