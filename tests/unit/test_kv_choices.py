@@ -98,7 +98,7 @@ def test_a_given_pool_is_what_it_would_hold_uniformly(tmp_path):
         ),
         (
             {"kv_cache": "radix", "enable_prefix_caching": True, "kv_tiers": [{"kind": "host", "size": 10}]},
-            "kv_cache 'radix' has none below it",
+            "kv_cache 'radix' has no tiers",
         ),
         ({"scheduler": "lpm"}, "lpm goes by what a prefix cache holds"),
         ({"kv_cache": {"kind": "radix", "page_size": 0}}, "page_size"),
