@@ -12,11 +12,11 @@ from simpy.events import Event
 from llmsim import plugins
 from llmsim.engine.run import TIE
 from llmsim.sim.autoscalers.base import Autoscaler, Setting
-from llmsim.sim.build import options_of
 from llmsim.sim.clock import CONTROL, Alarm, Clock
 from llmsim.sim.door import Door
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.handover import Handover
+from llmsim.sim.options import options_of
 from llmsim.sim.pool_view import Observer, Supplied
 from llmsim.sim.routers.base import Router
 from llmsim.spec.autoscale import Autoscale

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import inf
-from typing import Any
 
 from llmsim import plugins
 from llmsim.cost.engines import engine_profile
@@ -17,12 +15,7 @@ from llmsim.cost.plan import Formats
 from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
-from llmsim.engine.kv.base import KVCache
-from llmsim.engine.kv.segments import SegmentReuse
 from llmsim.engine.kv.tiered import Tiered
-from llmsim.engine.pipe import Pipe
-from llmsim.engine.preemption.host import HOST, HostMemory
-from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
@@ -31,12 +24,13 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
+from llmsim.sim.kv_plan import KVPlan
+from llmsim.sim.options import options_of
 from llmsim.sim.parallel import choose_plan, keeps_by_layer
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
-from llmsim.sim.tiers import PoolTiers
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
-from llmsim.spec.serving import PolicyRef, Pool
+from llmsim.spec.serving import Pool
 
 
 class PoolPlan:
@@ -81,26 +75,14 @@ class PoolPlan:
         self.num_layers = model.num_layers
         self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
-        self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
-        longest = self.capacity.longest if self.capacity.layout else self.pool_tokens
-        # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
-        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
+        self.kv = KVPlan(pool, spec, model, self.plan, self.capacity, self.kv_bytes_per_token)
+        self.max_model_len = self.kv.max_model_len
         self.knows = self._knowledge(loaded)
-        self.tiers = PoolTiers(
-            spec.kv_tiers, self.accelerator, self.plan.num_devices, pool.node, self.kv_bytes_per_token
-        )
 
     def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
         """A new engine, the ``index``-th of the fleet."""
         spec = self.spec
-        kv = self._kv_cache()
-        if isinstance(kv, Tiered):
-            is_layerwise = spec.kv_loading == "layerwise"
-            kv.attach(
-                self.tiers.of_replica(kv.block_size),
-                self.num_layers if is_layerwise else 1,
-                self.knows.profile,
-            )
+        kv = self.kv.new_cache(self.knows.profile)
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
@@ -133,7 +115,7 @@ class PoolPlan:
             plans_tried=tuple(trial.in_words() for trial in self.choice.tried),
             devices=self.plan.devices(self.accelerator.name),
             max_model_len=self.max_model_len,
-            kv_arithmetic=self._arithmetic(self.capacity),
+            kv_arithmetic=self.kv.size_in_words(),
             engine=self.profile.in_words() if self.profile else "",
             model_spread=dict(model_spread(self.accelerator, self.profile)) if self.profile else {},
             idle_w=self.pool.idle_power,
@@ -141,9 +123,9 @@ class PoolPlan:
             start_s=start_s,
             kv_bytes_per_token=self.kv_bytes_per_token,
             kv_blocks_of_longest=engine.kv.blocks_of(self.max_model_len),
-            kv_layout=self._layout_in_words(),
+            kv_layout=self.kv.layout_in_words(),
             kv_tiers=engine.kv.tiers if isinstance(engine.kv, Tiered) else None,
-            kv_tier_sources=self.tiers.in_words(),
+            kv_tier_sources=self.kv.tiers.in_words(),
         )
 
     def _knowledge(self, loaded: LoadedScenario) -> Knowledge:
@@ -189,101 +171,6 @@ class PoolPlan:
             where = f"fleet pool '{self.pool.name}'"
             problems = [Problem(where, problem.message) for problem in error.problems]
             raise DoesNotFitError(problems, hint=error.hint) from None
-
-    def _kv_cache(self) -> KVCache:
-        layout, kinds = self.capacity.layout, plugins.KV_CACHES
-        if self.spec.kv_tiers:
-            kinds = plugins.TIERED_CACHES
-        elif self.spec.enable_prefix_caching:
-            kinds = plugins.PREFIX_CACHES
-        elif layout:
-            kinds = plugins.HYBRID_CACHES
-        kv_class = kinds.get(self.spec.kv_cache.kind)
-        kv: KVCache = kv_class(
-            self.pool_tokens,
-            self.spec.block_size,
-            self.max_model_len,
-            options_of(kv_class, self.spec.kv_cache),
-            **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
-        )
-        kv.preemption = self._preemption()
-        if isinstance(kv, SegmentReuse):
-            kv.way = Pipe(self._tokens_per_s(kv.store_in))
-        if not kv.num_blocks:
-            raise DoesNotFitError(
-                Problem(
-                    f"fleet pool '{self.pool.name}'",
-                    f"a KV pool of {self.pool_tokens:,} tokens holds no {self.spec.kv_cache.kind} reservation of "
-                    f"{kv.block_size:,} tokens (max_model_len {self.max_model_len:,}); lower max_model_len",
-                )
-            )
-        return kv
-
-    def _preemption(self) -> Recompute:
-        mode: type[Recompute] = plugins.PREEMPTION_MODES.get(self.spec.preemption_mode.kind)
-        host = self._host_memory() if mode.uses_host else HOST
-        return mode(host, options_of(mode, self.spec.preemption_mode))
-
-    def _host_memory(self) -> HostMemory:
-        """The hosts of a replica's accelerators. Raises ScenarioError where the catalogue knows no way to one."""
-        pace_s = 0.0
-        sizes = [stage.block_bytes / self.capacity.block_size for stage in self.capacity.stages]
-        for stage, size in enumerate(sizes):
-            device = self.plan.accelerator_of(stage, self.accelerator)
-            if device.host_link_bytes_per_s is None:
-                problem = Problem(
-                    f"fleet pool '{self.pool.name}'",
-                    f"preemption_mode '{self.spec.preemption_mode.kind}' moves KV to host memory, and the catalogue "
-                    f"has no host_link_bytes_per_s for {device.name}; take recompute",
-                )
-                raise ScenarioError(problem)
-            pace_s = max(pace_s, size / device.host_link_bytes_per_s)
-        total = self.kv_bytes_per_token
-        return HostMemory(total, total / pace_s, max(sizes) / total) if total else HOST
-
-    def _tokens_per_s(self, store: str) -> float:
-        """Tokens of KV that go from ``store`` into prompts in a second: each device copies its part, all at once.
-
-        Raises:
-            ScenarioError: The catalogue knows no way from the host to an accelerator.
-        """
-        slowest = inf
-        for stage in self.capacity.stages:
-            device = self.plan.accelerator_of(stage.stage, self.accelerator)
-            rate = device.memory_bytes_per_s / 2 if store == "gpu" else device.host_link_bytes_per_s
-            if rate is None:
-                problem = Problem(
-                    f"fleet pool '{self.pool.name}'",
-                    f"segments come from host memory, and the catalogue has no host_link_bytes_per_s for "
-                    f"{device.name}; write `store: gpu`",
-                )
-                raise ScenarioError(problem)
-            if stage.block_bytes:
-                slowest = min(slowest, rate * self.capacity.block_size / stage.block_bytes)
-        return slowest
-
-    def _arithmetic(self, capacity: KVCapacity) -> str:
-        if capacity.given:
-            return f"{self.pool_tokens:,} tokens, set by num_kv_tokens"
-        if capacity.layout:
-            return f"{capacity.tightest.in_words()} = {capacity.num_blocks:,} blocks"
-        return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
-
-    def _layout_in_words(self) -> str:
-        capacity, layout = self.capacity, self.capacity.layout
-        if layout is None:
-            return ""
-        most = layout.concurrency(capacity.num_blocks, self.max_model_len)
-        return (
-            f"{capacity.num_blocks:,} blocks for {layout.in_words()}; {most:.2f} sequences of {self.max_model_len:,} "
-            "tokens a replica"
-        )
-
-
-def options_of(policy: type, ref: PolicyRef) -> Any:
-    """The checked options of ``ref``, as the policy's own class; None when it has none."""
-    options = getattr(policy, "Options", None)
-    return options.model_validate(ref.options) if options else None
 
 
 def refuse_what_can_never_run(loaded: LoadedScenario, plans: Sequence[PoolPlan]) -> None:

@@ -8,8 +8,8 @@ from llmsim import plugins
 from llmsim.errors import Problem, ScenarioError
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.registry import nearest
-from llmsim.sim.build import options_of
 from llmsim.sim.clock import Clock
+from llmsim.sim.options import options_of
 from llmsim.sim.replica import Replica
 from llmsim.sim.routers.base import LACKING, Router, Setting
 from llmsim.workload.stream import Stream

@@ -10,12 +10,13 @@ from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.fleet_log import Assumed, FleetLog
 from llmsim.measure.ledger import Holding
 from llmsim.sim.autoscaling import Autoscaling
-from llmsim.sim.build import PoolPlan, options_of
+from llmsim.sim.build import PoolPlan
 from llmsim.sim.fleet import Fleet
 from llmsim.sim.handover import Handover
 from llmsim.sim.maker import Maker
 from llmsim.sim.moves import Moves
 from llmsim.sim.open_routers import open_decode_routers
+from llmsim.sim.options import options_of
 from llmsim.sim.patience import WatchedLog
 from llmsim.sim.reparallel.pool import MeshPool
 from llmsim.sim.supply import Supply

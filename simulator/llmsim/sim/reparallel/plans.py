@@ -79,7 +79,7 @@ class Plans:
         key = stages, ranks, batch
         if key not in self._latency_s:
             plan = self.of(stages, ranks)
-            fits = plan is not None and plan.pool_tokens >= batch * self.context_tokens
+            fits = plan is not None and plan.kv.num_tokens >= batch * self.context_tokens
             self._latency_s[key] = self._request_s(plan, batch) if plan and fits else None
         return self._latency_s[key]
 
