@@ -24,16 +24,24 @@ NAMES = (
     "fastgen_splitfuse",
     "sarathi_ablation",
     "sarathi_capacity",
+    "vllm_paper",
+    "orca_paper",
+    "s3",
+    "fastserve",
+    "hybrid_kv",
+    "prompt_cache",
+    "vllm_sharing",
 )
 """Modules of ``reproduce``, in the order of the page."""
 
 HEAD = """\
 # Reproductions
 
-What papers reported of fleets, and what comes out here in the same setting; `benchmarks/reproductions.py` writes this
-page, and the misses stay in it. No number is fitted to a figure on this page. Where a setting is not published in
-full, the section says what was taken instead. The limits are this page's: 25% where rates and times are compared, less
-where nothing but queues and routing decides.
+What papers reported of fleets and schedulers, and what comes out here in the same setting;
+`benchmarks/reproductions.py` writes this page, and the misses stay in it. No number is fitted to a figure on this page,
+except where a section says so. Where a setting is not published in full, the section says what was taken instead. The
+limits are this page's: 25% where rates and times are compared, less where nothing but queues, routing and memory
+decides, more where a setting is known in part only.
 """
 
 

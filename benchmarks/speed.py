@@ -35,6 +35,11 @@ MOONCAKE = TRACES / "mooncake_conversation_trace.jsonl"
 ON_EIGHT = ("engine.max_model_len=131072", "fleet.replicas=8", f"workload={{trace: {MOONCAKE}}}")
 """Mooncake's conversations: 12,031 prompts of 12,035 tokens on average, 24 hash blocks each."""
 
+TIERS = (
+    "engine.kv_tiers=[{kind: host, size: 256GiB}, {kind: nvme, size: 2TiB, prefetch: true}, "
+    "{kind: remote, size: 16TiB, prefetch: true}]"
+)
+
 DAY = (
     "model=llama-3.1-70b",
     "fleet={accelerator: a100-sxm-80gb, tensor_parallel_size: 4, replicas: 40, "
@@ -118,6 +123,14 @@ def rows(capacity: float) -> dict[str, Callable[[], object]]:
         "mooncake": lambda: measure(
             "mooncake", 3_000, *ON_EIGHT, "engine.enable_prefix_caching=true", "router=prefix_affinity"
         ),
+        "tiers": lambda: measure(
+            "tiers",
+            1_000,
+            *ON_EIGHT,
+            "engine.enable_prefix_caching=true",
+            "router=prefix_affinity",
+            TIERS,
+        ),
         "unshared": lambda: measure("unshared", 3_000, *ON_EIGHT, "router=prefix_affinity"),
         "fleet": lambda: measure(
             "fleet",
@@ -155,7 +168,7 @@ def main() -> None:
         f"{'row':<{WIDTH}}  requests  simulate/s  with summary/s    floor  peak GiB  bare M/s  timeouts/request"
     )
     for name in wanted or table:
-        trace = {"azure": AZURE, "mooncake": MOONCAKE, "unshared": MOONCAKE}.get(name)
+        trace = {"azure": AZURE, "mooncake": MOONCAKE, "tiers": MOONCAKE, "unshared": MOONCAKE}.get(name)
         if trace and not trace.exists():
             print(f"{name}: skipped, {trace} is not here")
             continue

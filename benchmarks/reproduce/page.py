@@ -48,11 +48,12 @@ def relative(what: str, theirs: float, ours: float, *, within: float, unit: str 
     """A row about two numbers; it is met where they differ by at most the share ``within`` of the published one."""
     error = ours / theirs - 1
     suffix = f" {unit}" if unit else ""
+    places = 0 if within >= 0.01 else 1
     return Row(
         what,
         f"{theirs:,.{digits}f}{suffix}",
         f"{ours:,.{digits}f}{suffix}",
-        f"{error:+.0%} (limit {within:.0%})",
+        f"{error:+.{places}%} (limit {within:.{places}%})",
         abs(error) <= within,
     )
 

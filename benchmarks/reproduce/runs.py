@@ -41,3 +41,17 @@ def highest(meets: Rates, low: float, high: float, tolerance: float) -> float:
         else:
             high = middle
     return low
+
+
+def highest_from(meets: Rates, start: float, share: float = 0.04) -> float:
+    """The highest rate that meets its targets, to ``share`` of itself; ``start`` is taken to meet them."""
+    low = start
+    while meets(2 * low):
+        low *= 2
+    return highest(meets, low, 2 * low, share * low)
+
+
+def normalised_latencies_s(result: llmsim.Result) -> list[float]:
+    """End-to-end latency per output token of every request that came to its end."""
+    done = (req for req in result.record.requests if req.finish_s > 0)
+    return [(req.finish_s - req.arrival_s) / req.output_tokens for req in done]

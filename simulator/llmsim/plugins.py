@@ -38,6 +38,7 @@ SCHEDULERS: Registry[Any] = Registry(
         "splitfuse": "llmsim.engine.schedulers.splitfuse:SplitFuse",
         "s3": "llmsim.engine.schedulers.s3:PredictedReservation",
         "vtc": "llmsim.engine.schedulers.vtc:TokenCounters",
+        "lpm": "llmsim.engine.schedulers.lpm:LongestPrefix",
     },
     group="llmsim.schedulers",
 )
@@ -60,6 +61,8 @@ KV_CACHES: Registry[Any] = Registry(
         "buddy": "llmsim.engine.kv.buddy:Buddy",
         "paged": "llmsim.engine.kv.paged:Paged",
         "token": "llmsim.engine.kv.paged:Token",
+        "radix": "llmsim.engine.kv.radix:Radix",
+        "segment": "llmsim.engine.kv.segments:SegmentReuse",
     },
     group="llmsim.kv_caches",
 )
@@ -69,10 +72,25 @@ PREFIX_CACHES: Registry[Any] = Registry(
     {
         "paged": "llmsim.engine.kv.prefix:PrefixCached",
         "token": "llmsim.engine.kv.prefix:PrefixCachedToken",
+        "radix": "llmsim.engine.kv.radix:Radix",
     },
     group="llmsim.prefix_caches",
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
+
+HYBRID_CACHES: Registry[Any] = Registry(
+    "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
+)
+"""KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
+TIERED_CACHES: Registry[Any] = Registry(
+    "KV cache with tiers",
+    {
+        "paged": "llmsim.engine.kv.tiered:Tiered",
+        "token": "llmsim.engine.kv.tiered:TieredToken",
+    },
+    group="llmsim.tiered_caches",
+)
+"""Prefix caches by the name they have without tiers: what ``kv_tiers`` make of them."""
 
 ROUTERS: Registry[Any] = Registry(
     "router",

@@ -7,11 +7,15 @@ from functools import partial
 import pytest
 
 from llmsim.contracts import PREEMPTION_MODES, KVCacheContract, SchedulerContract, informed, preempting
+from llmsim.cost.kv_layout import KVGroups, KVLayout
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.buddy import Buddy, BuddyOptions
 from llmsim.engine.kv.contiguous import ContiguousMax
+from llmsim.engine.kv.hybrid import Hybrid
 from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.kv.prefix import PrefixCached, PrefixCachedToken
+from llmsim.engine.kv.radix import Radix, RadixOptions
+from llmsim.engine.kv.segments import SegmentOptions, SegmentReuse
 from llmsim.engine.predictors.buckets import BucketOptions, Buckets
 from llmsim.engine.predictors.certain import Oracle
 from llmsim.engine.predictors.regression import Regression, RegressionOptions
@@ -19,6 +23,7 @@ from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.dynamic import Dynamic, DynamicOptions
 from llmsim.engine.schedulers.edf import DeadlineOptions, EarliestDeadline
 from llmsim.engine.schedulers.lightllm import LightLLM, LightLLMOptions
+from llmsim.engine.schedulers.lpm import LongestPrefix
 from llmsim.engine.schedulers.mlfq import QueueOptions, SkipJoinQueues
 from llmsim.engine.schedulers.orca import Orca
 from llmsim.engine.schedulers.priority import Priority, PriorityOptions
@@ -37,6 +42,7 @@ from llmsim.engine.schedulers.vllm_v1 import VllmV1, VllmV1Options
 from llmsim.engine.schedulers.vtc import FairnessOptions, TokenCounters
 from llmsim.spec.targets import Targets
 
+BY_LAYER = partial(Hybrid, layout=KVLayout((KVGroups(1, 32), KVGroups(3, 16, 100), KVGroups(1, 0)), 512))
 EVERY_CACHE = (Paged, ContiguousMax, Buddy, Token)
 
 
@@ -57,7 +63,7 @@ class TestVllm(SchedulerContract):
 
 class TestOrca(SchedulerContract):
     scheduler = Orca
-    kv_caches = EVERY_CACHE
+    kv_caches = (*EVERY_CACHE, BY_LAYER)
 
 
 class TestStatic(SchedulerContract):
@@ -275,3 +281,20 @@ class TestBuddyPow2(KVCacheContract):
 
 class TestBuddyOracle(KVCacheContract):
     kv_cache = partial(Buddy, options=BuddyOptions(reserve="oracle"))
+
+
+class TestHybrid(KVCacheContract):
+    kv_cache = BY_LAYER
+
+
+class TestRadix(KVCacheContract):
+    kv_cache = partial(Radix, options=RadixOptions(page_size=4))
+
+
+class TestLongestPrefix(SchedulerContract):
+    scheduler = LongestPrefix
+    kv_caches = (PrefixCached,)
+
+
+class TestSegmentReuse(KVCacheContract):
+    kv_cache = partial(SegmentReuse, options=SegmentOptions(store="host"))

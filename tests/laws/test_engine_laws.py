@@ -140,6 +140,7 @@ class Case:
     front_end: FrontEnd = NO_FRONT_END
     schedules_ahead: bool = False
     hash_tokens: int = 16
+    most_sequences: int = 1
 
     def run(self, *, fast_forward: bool):
         time_s, requests = 0.0, []
@@ -147,6 +148,7 @@ class Case:
             time_s += gap / 1000
             requests.append(Request(i, time_s, prompt, output, "x" * (i % 3)))
             requests[-1].session_id = str(i % 4)
+            requests[-1].width = 1 + i % self.most_sequences
         share_prefixes(requests, self.hash_tokens, families=2)
         log = StepLog()
         engines = [
@@ -198,6 +200,7 @@ def cases(draw):
         front_end=draw(st.sampled_from([NO_FRONT_END, FrontEnd(0.004, 1e-5), FrontEnd(0.05, 2e-3)])),
         schedules_ahead=draw(st.booleans()),
         hash_tokens=draw(st.sampled_from([4, 16, 50])),
+        most_sequences=draw(st.sampled_from([1, 1, 2, 4])),
     )
 
 

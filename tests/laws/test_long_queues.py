@@ -17,6 +17,7 @@ from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.engine.schedulers.edf import EarliestDeadline
+from llmsim.engine.schedulers.lpm import LongestPrefix
 from llmsim.engine.schedulers.mlfq import SkipJoinQueues
 from llmsim.engine.schedulers.s3 import PredictedReservation
 from llmsim.engine.schedulers.simple_chunking import SimpleChunking
@@ -38,6 +39,7 @@ EVERYONE = {
     "slo_drop": informed(SloDrop, KNOWS),
     "mlfq": SkipJoinQueues,
     "s3": informed(PredictedReservation, KNOWS),
+    "lpm": LongestPrefix,
     "vtc": partial(TokenCounters, options=FairnessOptions(client="session")),
 }
 

@@ -111,10 +111,11 @@ def scenario_like(slo: Slo | None = None, **engine: Any) -> Any:
         "kv_cache": SimpleNamespace(kind="paged"),
     }
     made = SimpleNamespace(**(settings | engine))
+    made.caches_prefixes = made.enable_prefix_caching
     return SimpleNamespace(
         slo=slo or Slo(),
         fleet=[SimpleNamespace(name="main")],
         engine_of=lambda pool: made,
-        workload=SimpleNamespace(arrival=None, pace=None),
+        workload=SimpleNamespace(arrival=None, pace=None, beam_width=1),
         energy=Energy(),
     )

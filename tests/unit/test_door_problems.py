@@ -52,8 +52,8 @@ def problems_of(path: Path, *sets: str, **changes: object) -> list[str]:
             "kv_cache: {kind: buddy,    reserv: pow2}",
         ),
         (
-            "7:26: engine.enable_prefix_caching: kv_cache 'buddy' has no blocks to share; take paged or token, "
-            "or write false",
+            "7:26: engine.enable_prefix_caching: kv_cache 'buddy' has no blocks to share; take paged or radix or "
+            "token, or write false",
             "max_num_seqs: 64",
             "enable_prefix_caching: true\n  kv_cache: buddy",
         ),

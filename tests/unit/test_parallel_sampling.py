@@ -53,3 +53,13 @@ def test_sharing_saves_blocks(tmp_path: Path) -> None:
 
     assert apart["kv_cache_usage"]["max"] * 256 == pytest.approx(4 * 8)
     assert shared["kv_cache_usage"]["max"] * 256 == pytest.approx(6 + 4 * 2)
+
+
+@pytest.mark.parametrize("door", [{}, {"admission__max_queued_requests": 1000}])
+def test_completions_of_a_prompt_share_a_replica(tmp_path: Path, door: dict[str, Any]) -> None:
+    """The router is asked once for all of them, so prompts take turns and not completions."""
+    changes = {"fleet__0__replicas": 2, "workload__n": 3, "router": "round_robin", **door}
+    named = {key.replace("__", "."): value for key, value in changes.items()}
+    replicas = [req.replica for req in llmsim.run(write_scenario(tmp_path), ALONE | named).record.requests]
+
+    assert replicas == [place % 2 for place in range(30) for _ in range(3)]

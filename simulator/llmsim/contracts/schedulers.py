@@ -17,6 +17,7 @@ from llmsim.contracts.trials import (
     preempting,
     require_same,
     share_prefixes,
+    widen,
 )
 from llmsim.engine.batch import Batch
 from llmsim.engine.kv.base import KVCache
@@ -130,6 +131,22 @@ class SchedulerContract:
                 check(record)
                 outcomes.append(outcome(record))
             require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
+
+    def test_requests_of_several_sequences(self) -> None:
+        """The same laws for requests that run as 1 to 4 sequences, blocks conserved, and the oracle."""
+        for tokens, stages in self.settings:
+            for kv_cache in self.caches():
+                outcomes = []
+                for fast in (True, False):
+                    requests = poisson_requests(11)
+                    widen(requests)
+                    record = self._play(
+                        requests, 2 * tokens, stages, kv_cache=kv_cache, fast_forward=fast, max_num_seqs=12
+                    )
+                    check(record)
+                    assert record.steps.column("sequences").max() <= 12, "more sequences than max_num_seqs"
+                    outcomes.append(outcome(record))
+                require_same(outcomes[0], outcomes[1], "fast-forward equals stepping")
 
     def test_same_input_same_output(self) -> None:
         """L5: no hidden state between runs, no randomness of its own."""

@@ -60,6 +60,12 @@ def share_prefixes(requests: Sequence[Request], hash_tokens: int = 24, families:
         )
 
 
+def widen(requests: Sequence[Request], most: int = 4) -> None:
+    """Let ``requests`` run as 1 to ``most`` sequences each."""
+    for req in requests:
+        req.width = 1 + req.id % most
+
+
 def outcome(record: RunRecord) -> list[tuple[Any, ...]]:
     """What became of each request: bucket, preemptions, replica, and its times."""
     return [

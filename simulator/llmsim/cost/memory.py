@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 from llmsim.cost.footprint import activation_peak_bytes, block_bytes, stage_weight_bytes, state_bytes
+from llmsim.cost.kv_layout import KVLayout, group_block_bytes, kv_layout
 from llmsim.cost.parallel import ParallelPlan, layers_of
 from llmsim.cost.plan import Formats
 from llmsim.errors import DoesNotFitError, Problem
@@ -74,17 +76,31 @@ class KVCapacity:
         num_blocks: Blocks a replica can hand out.
         block_size: Tokens in a block.
         given: True when ``num_kv_tokens`` fixed the pool.
+        layout: The groups of layers that take blocks of their own; None where all layers keep every token.
     """
 
     num_blocks: int
     block_size: int
     stages: Sequence[StageMemory]
     given: bool = False
+    layout: KVLayout | None = None
 
     @property
     def num_tokens(self) -> int:
-        """Tokens the pool holds. Pure query."""
-        return self.num_blocks * self.block_size
+        """Tokens the pool holds if every layer keeps them all. Pure query."""
+        groups = self.layout.num_groups if self.layout else 1
+        return self.num_blocks // groups * self.block_size
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence that the pool holds alone. Pure query."""
+        return self.layout.longest(self.num_blocks) if self.layout else self.num_tokens
+
+    def sequences(self, tokens: float) -> float:
+        """Sequences of ``tokens`` that the pool holds at once while they decode. Pure query."""
+        if self.layout:
+            return self.num_blocks / self.layout.blocks(ceil(tokens))
+        return self.num_tokens / tokens
 
     @property
     def tightest(self) -> StageMemory:
@@ -104,27 +120,32 @@ def kv_capacity(
     max_num_batched_tokens: int = 2048,
     min_tokens: int = 1,
     num_kv_tokens: int | None = None,
+    by_layer: bool = False,
 ) -> KVCapacity:
     """The KV pool of one replica, with its arithmetic. Pure query.
 
     Args:
         min_tokens: The pool must hold at least this many, e.g. one longest request.
-        num_kv_tokens: Fixes the pool instead of deriving it from memory; nothing is then refused.
+        num_kv_tokens: Fixes the pool instead of deriving it from memory; nothing is then refused. It is what the
+            pool would hold if every layer kept every token.
+        by_layer: Each layer keeps what it needs, where the model's differ in that.
 
     Raises:
         DoesNotFitError: ``min_tokens`` do not fit. The message has the arithmetic and the smallest plan
             that fits.
     """
 
-    demand = MemoryUse(gpu_memory_utilization, block_size, max_num_seqs, max_num_batched_tokens)
+    demand = MemoryUse(gpu_memory_utilization, block_size, max_num_seqs, max_num_batched_tokens, by_layer)
     capacity = kv_pool(model, accelerator, plan, formats, demand)
     if num_kv_tokens is not None:
-        return replace(capacity, num_blocks=num_kv_tokens // block_size, given=True)
+        groups = capacity.layout.num_groups if capacity.layout else 1
+        blocks = num_kv_tokens // capacity.block_size * groups
+        return replace(capacity, num_blocks=blocks, given=True)
     need = max(min_tokens, block_size)
-    if capacity.num_tokens >= need:
+    if capacity.longest >= need:
         return capacity
     fitting = (
-        p for p in _plans(model, plan) if kv_pool(model, accelerator, p, formats, demand).num_tokens >= need
+        p for p in _plans(model, plan) if kv_pool(model, accelerator, p, formats, demand).longest >= need
     )
     raise DoesNotFitError(
         Problem("", f"{model.name} on {accelerator.name}: {_shortfall(plan, capacity, need)}"),
@@ -140,6 +161,7 @@ class MemoryUse:
     block_size: int
     max_num_seqs: int
     max_num_batched_tokens: int
+    by_layer: bool = False
 
 
 def kv_pool(
@@ -147,6 +169,11 @@ def kv_pool(
 ) -> KVCapacity:
     """What is left for KV; with a negative number of blocks where nothing is. Pure query."""
     weights = stage_weight_bytes(model, plan, formats)
+    layout, grouped = None, [0.0] * plan.num_stages
+    if demand.by_layer:
+        layout = kv_layout(model.layers, plan, formats, demand.block_size, demand.max_num_batched_tokens)
+    if layout:
+        grouped = group_block_bytes(model.layers, plan, formats, layout)
     stages = []
     for index, groups in enumerate(layers_of(model.layers, plan)):
         tp = plan.tp_of(index)
@@ -154,14 +181,17 @@ def kv_pool(
         activation = activation_peak_bytes(
             model, formats, tp, demand.max_num_batched_tokens, demand.max_num_seqs
         )
-        states = demand.max_num_seqs * state_bytes(groups, tp)
+        states = 0.0 if layout else demand.max_num_seqs * state_bytes(groups, tp)  # else they have blocks
         one = block_bytes(groups, formats, tp, demand.block_size) / plan.prefill_context_parallel_size
+        if layout:
+            one = grouped[index]
         left = budget - weights[index] - activation - states - RUNTIME_BYTES
         blocks = int(left // one) if one else (UNLIMITED_BLOCKS if left >= 0 else -1)
         stages.append(
             StageMemory(index, budget, weights[index], activation, states, RUNTIME_BYTES, one, blocks)
         )
-    return KVCapacity(min(stage.num_blocks for stage in stages), demand.block_size, stages)
+    size = layout.block_tokens if layout else demand.block_size
+    return KVCapacity(min(stage.num_blocks for stage in stages), size, stages, layout=layout)
 
 
 def _num_heads(group: LayerGroup) -> int:
@@ -188,7 +218,9 @@ def _plans(model: ModelShape, like: ParallelPlan) -> list[ParallelPlan]:
 
 def _shortfall(plan: ParallelPlan, capacity: KVCapacity, need_tokens: int) -> str:
     tight = capacity.tightest
-    need_bytes = -(-need_tokens // capacity.block_size) * tight.block_bytes
+    layout = capacity.layout
+    blocks = layout.blocks(need_tokens, need_tokens) if layout else -(-need_tokens // capacity.block_size)
+    need_bytes = blocks * tight.block_bytes
     where = f" of stage {tight.stage}" if plan.num_stages > 1 else ""
     return (
         f"does not fit with tensor_parallel_size {plan.tp_of(tight.stage)} and pipeline_parallel_size "

@@ -166,11 +166,14 @@ def _trial(plan: ParallelPlan, demand: Demand, stages_of: StagesOf, capacity_of:
     """``plan`` at the batch it holds, or at the first half of it, and of that, that keeps the target."""
     capacity = capacity_of(plan)
     whole = demand.input_tokens + demand.output_tokens
-    need, tokens = max(whole, demand.longest), capacity.num_tokens
-    if tokens < need:
+    need = max(whole, demand.longest)
+    if capacity.longest < need:
         gb = capacity.tightest.kv_bytes / 1e9
         return Tried(plan, why_not=f"does not fit ({gb:.1f} GB a device for {need:,.0f} tokens)")
-    batch = min(demand.sequences, int(min(tokens, demand.pool_tokens or tokens) / whole) or 1)
+    held = capacity.sequences(whole)
+    if demand.pool_tokens:
+        held *= min(1.0, demand.pool_tokens / capacity.num_tokens)
+    batch = min(demand.sequences, int(held) or 1)
     stages = stages_of(plan)
     trial = first = _priced(plan, stages, batch, demand)
     while demand.tpot_s is not None and trial.tpot_s > demand.tpot_s:

@@ -23,19 +23,22 @@ class Batch:
         running: Every sequence, in the order of admission (a dict used as an ordered set).
         prefilling: Those whose prompt is not computed yet, in the same order.
         num_decoding: Sequences that produce a token per iteration.
+        num_outputs: The requests among them: output tokens per iteration.
         num_sequences: Sequences computed per iteration while decoding: ``num_decoding`` and the
             finished ones that a padded batch still drags along.
         iteration: Decode iterations so far: the clock of everything filed below.
         context: Σ context over ``num_sequences``, in tokens.
     """
 
-    def __init__(self, lane: int, kv: KVCache, spans: Sequence[Span]) -> None:
+    def __init__(self, lane: int, kv: KVCache, spans: Sequence[Span], max_num_seqs: int = FOREVER) -> None:
         self.lane = lane
+        self.max_num_seqs = max_num_seqs
         self.kv = kv
         self.growth = kv.new_growth()
         self.running: dict[Request, None] = {}
         self.prefilling: dict[Request, None] = {}
         self.num_decoding = 0
+        self.num_outputs = 0
         self.num_sequences = 0
         self.iteration = 0
         self.context = 0
@@ -53,15 +56,18 @@ class Batch:
     # --- what a scheduler may do ------------------------------------------------------------
 
     def admit(self, req: Request, tokens: int, found: int = 0) -> bool:
-        """Take ``req`` in with room for its first ``tokens`` tokens. Changes batch and pool, or neither.
+        """Take ``req`` in with room for its first ``tokens`` tokens, and a seat for each of its sequences.
+
+        Changes batch and pool, or neither.
 
         Args:
             found: What ``kv.find(req)`` has just said, to compute only what comes after it.
         """
-        if not self.kv.admit(req, tokens, found):
+        kv = self.kv
+        if kv.num_sequences + req.width > self.max_num_seqs or not kv.admit(req, tokens, found):
             return False
-        if self.kv.parked:
-            self.kv.unpark(req)
+        if kv.parked:
+            kv.unpark(req)
         self.running[req] = None
         self.prefilling[req] = None
         return True
@@ -128,9 +134,11 @@ class Batch:
         req.lane = self.lane
         iteration = req.join_iteration = self.iteration
         req.join_context = context
-        self.num_decoding += 1
-        self.num_sequences += 1
-        self.context += context
+        width = req.width
+        self.num_outputs += 1
+        self.num_decoding += width
+        self.num_sequences += width
+        self.context += width * context
         self.growth.join(req, iteration)
         for sums in self._sums:
             sums.join(req, iteration)
@@ -144,9 +152,10 @@ class Batch:
             self._due[due] = [req]
             heappush(self._due_iterations, due)
 
-    def until_completion(self) -> int:
-        """Iterations until the next sequence is done. Pure query."""
-        return self._due_iterations[0] - self.iteration if self._due_iterations else FOREVER
+    def until_release(self) -> int:
+        """Iterations until blocks come back: a request is done, or sequences of one are. Pure query."""
+        due, returns = self._due_iterations, self.growth.next_return
+        return (due[0] if due and due[0] < returns else returns) - self.iteration
 
     def kv_reads(self) -> tuple[Sequence[int], Sequence[int], int]:
         """KV tokens read by the next decode iteration per span, their growth, and for how long it holds."""
@@ -165,6 +174,8 @@ class Batch:
         if first < self.iteration:
             self.kv.free_blocks -= self.growth.need_over(first, self.iteration - first)
         self.allocated = False
+        if self.growth.next_return <= self.iteration:
+            self.kv.take_back(self.growth.give_back(self.iteration))
         self.context += count * self.num_sequences
         for sums in self._sums:
             sums.advance(count, self.iteration)
@@ -184,13 +195,14 @@ class Batch:
     def retire(self, req: Request) -> None:
         """A finished sequence produces no more tokens but is still computed and holds its KV."""
         self.growth.leave(req, req.kv_tokens + self.iteration - req.join_iteration + self.allocated)
-        self.num_decoding -= 1
+        self.num_outputs -= 1
+        self.num_decoding -= req.width
         req.generated += self.iteration - req.join_iteration
 
     def drop_retired(self, req: Request) -> None:
         """A retired sequence goes, and its KV with it. Changes batch and pool."""
-        self.num_sequences -= 1
-        self.context -= req.join_context + self.iteration - req.join_iteration
+        self.num_sequences -= req.width
+        self.context -= req.width * (req.join_context + self.iteration - req.join_iteration)
         for sums in self._sums:
             sums.leave(req, self.iteration)
         del self.running[req]
@@ -253,9 +265,11 @@ class Batch:
     def _stop_decoding(self, req: Request) -> None:
         decoded = self.iteration - req.join_iteration
         self.growth.leave(req, req.kv_tokens + decoded + self.allocated)
-        self.num_decoding -= 1
-        self.num_sequences -= 1
-        self.context -= req.join_context + decoded
+        width = req.width
+        self.num_outputs -= 1
+        self.num_decoding -= width
+        self.num_sequences -= width
+        self.context -= width * (req.join_context + decoded)
         for sums in self._sums:
             sums.leave(req, self.iteration)
         req.generated += decoded

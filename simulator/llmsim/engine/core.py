@@ -59,14 +59,17 @@ class Engine:
         """Tokens generated in the runs completed so far."""
         self.num_delivered = 0
         """Requests done so far."""
-        self.batches = [Batch(lane, kv, stages[0].spans) for lane in range(len(stages))]
+        self.batches = [
+            Batch(lane, kv, stages[0].spans, scheduler.limits.max_num_seqs) for lane in range(len(stages))
+        ]
         self._add_row = add_row
         self._add_gap = add_gap
 
     @property
     def num_requests(self) -> int:
         """Requests here, waiting or running. Pure query."""
-        return len(self.incoming) + len(self.scheduler.waiting) + self.kv.num_sequences
+        running = sum(len(batch.running) for batch in self.batches)
+        return len(self.incoming) + len(self.scheduler.waiting) + running
 
     def submit(self, req: Request, enters_s: float | None = None) -> None:
         """``req``, which :meth:`refusal` has nothing against, joins the queue: now, or at ``enters_s``."""
@@ -112,10 +115,13 @@ class Engine:
         tokens = req.input_tokens + req.stop_at
         if tokens > kv.max_model_len:
             return "longer than max_model_len"
-        return "" if tokens <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
+        if req.width > 1 and req.width > self.scheduler.limits.max_num_seqs:
+            return "more sequences than max_num_seqs"
+        return "" if tokens * req.width <= kv.surely_fits or kv.fits(req) else "larger than the KV pool"
 
     def plan(self, batch: Batch, now_s: float) -> StepPlan | Wait | None:
         """What ``batch`` computes next; requests that start are told so."""
+        self.kv.now_s = now_s
         plan = self.scheduler.plan(batch, now_s)
         if isinstance(plan, StepPlan):
             for req, _ in plan.chunks:
@@ -142,7 +148,7 @@ class Engine:
         count = self.horizon(batch, plan)
         first_s, growth_s, count = self.price(self.stages[0], batch, plan, count)
         if ready_s > now_s:
-            first_s, count = first_s + ready_s - now_s, 1
+            first_s, count = self.kv.behind(ready_s - now_s, first_s), 1
         run = Run(batch, plan, now_s, count, first_s, growth_s, len(self.scheduler.waiting))
         if count > 1 and plan.until_s < inf:
             run.cut(run.iterations_until(plan.until_s))
@@ -159,10 +165,10 @@ class Engine:
             self.scheduler.submit(heappop(self.incoming)[2])
 
     def horizon(self, batch: Batch, plan: StepPlan) -> int:
-        """Iterations until a chunk is done, a sequence finishes, or the pool runs short. Pure query."""
+        """Iterations until a chunk is done, blocks come back, or the pool runs short. Pure query."""
         if plan.chunks or not self.fast_forward:
             return 1
-        count = min(plan.stable_for, batch.until_completion())
+        count = min(plan.stable_for, batch.until_release())
         if count > 1:
             taken = batch.iteration + batch.allocated
             free = self.kv.free_blocks
@@ -195,12 +201,12 @@ class Engine:
     def complete(self, run: Run) -> Sequence[Request]:
         """Apply ``run`` (as many iterations as it now says); returns the requests delivered."""
         batch, plan, count = run.batch, run.plan, run.iterations
-        end_s = run.end_s
+        end_s = self.kv.now_s = run.end_s
         self._last_start_s = run.start_s + run.duration_s(count - 1)
         done: list[Request] = []
         decoding, lag_s, aligned = 0, 0.0, 0
         if plan.decodes:
-            decoding = batch.num_decoding
+            decoding = batch.num_outputs
             self.num_generated += decoding * count
             lag_s = run.start_s - batch.last_token_s
             aligned = decoding - self._late_first_gaps(run) if batch.joined_later else decoding

@@ -38,6 +38,10 @@ class Request:
         input_tokens: Prompt length.
         output_tokens: Tokens it will produce. Known to a real server only as a limit; schedulers
             other than declared oracles must not read it.
+        width: Sequences that it runs as, in step with one another, from its first token on: each is computed and
+            holds KV, one brings out the answer. 1 but for groups such as the beams of a search.
+        group: What it has in common with others that belong on the same replica, such as completions of one prompt;
+            -1 without one.
         max_tokens: Most output tokens that its user asked for; no limit but the model's by default.
         stop_at: Output tokens after which the replica that has it now is done with it: all of them, unless
             another one goes on.
@@ -50,6 +54,7 @@ class Request:
             prompts up to there; () where they are not known. Fewer than the prompt has say that nobody shares
             the rest; more go on into what it generates.
         hash_tokens: Tokens that each of them stands for.
+        segments: (name, tokens) of parts of its prompt that others may have as well, anywhere in theirs.
         given_tokens: Prompt tokens that the workload says are never computed, but attended to and held in
             blocks like any others.
         cached_tokens: Prompt tokens that it did not have to compute when it was first admitted: those, or what
@@ -86,6 +91,7 @@ class Request:
         "first_token_s",
         "generated",
         "given_tokens",
+        "group",
         "hash_ids",
         "hash_tokens",
         "held_s",
@@ -109,11 +115,13 @@ class Request:
         "reason",
         "replica",
         "scheduled_s",
+        "segments",
         "session_id",
         "status",
         "stints",
         "stop_at",
         "tenant",
+        "width",
     )
 
     def __init__(
@@ -128,6 +136,7 @@ class Request:
         self.cached_tokens = self.given_tokens = self.computed = self.generated = self.kv_tokens = (
             self.blocks
         ) = 0
+        self.width, self.group = 1, -1
         self.join_iteration = self.join_context = self.lane = self.preemptions = 0
         self.moves = self.lost_tokens = self.discarded_tokens = 0
         self.max_tokens = FOREVER
@@ -135,6 +144,7 @@ class Request:
         self.priority = 0
         self.hash_ids: tuple[int, ...] = ()
         self.hash_tokens = 512
+        self.segments: tuple[tuple[int, int], ...] = ()
         self.stints: tuple[Stint, ...] = ()
         self.scheduled_s = self.first_token_s = self.last_token_s = self.finish_s = self.left_s = nan
         self.joined_s = nan

@@ -21,7 +21,7 @@ class SpanSum:
         self.read = 0
         self.growth = 0
         self._changes: list[tuple[int, int]] = []  # (iteration, ticket)
-        self._live: dict[int, tuple[int, int]] = {}  # ticket -> (iteration, context) of its current slope
+        self._live: dict[int, tuple[int, int, int]] = {}  # ticket -> (iteration, context, width) of its slope
         self._tickets: dict[Request, int] = {}
         self._next_ticket = 0
 
@@ -30,15 +30,15 @@ class SpanSum:
         ticket = self._next_ticket
         self._next_ticket += 1
         self._tickets[req] = ticket
-        self.read += self.span.read(req.join_context)
-        self._start_slope(ticket, iteration, req.join_context)
+        self.read += req.width * self.span.read(req.join_context)
+        self._start_slope(ticket, iteration, req.join_context, req.width)
 
     def leave(self, req: Request, iteration: int) -> None:
         """Count ``req`` no longer."""
-        started, context = self._live.pop(self._tickets.pop(req))
+        started, context, width = self._live.pop(self._tickets.pop(req))
         slope = self.span.slope(context)
-        self.read -= self.span.read(context) + slope * (iteration - started)
-        self.growth -= slope
+        self.read -= width * (self.span.read(context) + slope * (iteration - started))
+        self.growth -= width * slope
 
     def advance(self, count: int, iteration: int) -> None:
         """``count`` iterations have passed; it is now ``iteration``. ``count`` ≤ :meth:`steady_for`."""
@@ -46,17 +46,17 @@ class SpanSum:
         while self._changes and self._changes[0][0] <= iteration:
             _, ticket = heappop(self._changes)
             if ticket in self._live:
-                started, context = self._live[ticket]
-                self.growth -= self.span.slope(context)
-                self._start_slope(ticket, iteration, context + iteration - started)
+                started, context, width = self._live[ticket]
+                self.growth -= width * self.span.slope(context)
+                self._start_slope(ticket, iteration, context + iteration - started, width)
 
     def steady_for(self, iteration: int) -> int:
         """Iterations from ``iteration`` on over which ``growth`` stays the same. Pure query."""
         return self._changes[0][0] - iteration if self._changes else FOREVER
 
-    def _start_slope(self, ticket: int, iteration: int, context: int) -> None:
-        self._live[ticket] = (iteration, context)
-        self.growth += self.span.slope(context)
+    def _start_slope(self, ticket: int, iteration: int, context: int, width: int) -> None:
+        self._live[ticket] = (iteration, context, width)
+        self.growth += width * self.span.slope(context)
         steady = self.span.steady_for(context)
         if steady < FOREVER:
             heappush(self._changes, (iteration + steady, ticket))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
+from llmsim.measure.kv_tiers import waited_s
 from llmsim.measure.records import STEP_COLUMNS, ReplicaRecord, RunRecord
 from llmsim.spec.scenario import Scenario
 from llmsim.spec.serving import Engine
@@ -30,6 +31,7 @@ WORDS = {
     "memory": "memory bandwidth: reading weights and KV takes {share:.0%} of the busy time",
     "network": "network: collectives take {share:.0%} of the busy time",
     "host": "host: work between iterations takes {share:.0%} of the busy time",
+    "kv_tiers": "KV tiers: iterations wait for KV to come up or go down {share:.0%} of the busy time",
     "launch": "kernel launches: they take {share:.0%} of the busy time",
     "other": "iterations: they fill the busy time, by a cost model without parts",
 }
@@ -60,7 +62,10 @@ def bottleneck(record: RunRecord, scenario: Scenario, load: Load) -> tuple[str, 
     there, by ``max_num_seqs``, by KV blocks, or by a batch that nobody may join. Without one the verdict is
     ``arrivals`` when the fleet is mostly idle, else the bound with the largest share.
     """
-    shares = {bound: load.busy_share * share for bound, share in _busy_shares(record).items()}
+    waits = _waiting_share(record)
+    shares = {bound: load.busy_share * (1 - waits) * share for bound, share in _busy_shares(record).items()}
+    if waits:
+        shares["kv_tiers"] = load.busy_share * waits
     shares["idle"] = 1.0 - load.busy_share
     has_queue = load.mean_waiting > QUEUE * load.mean_running
     if load.away_share > MOSTLY and (has_queue or _was_cut_off(record)):
@@ -95,6 +100,12 @@ def _busy_shares(record: RunRecord) -> dict[str, float]:
     return {bound: shares[bound] / total for bound in sorted(shares)} if total else {"other": 1.0}
 
 
+def _waiting_share(record: RunRecord) -> float:
+    """Share of busy time in which iterations waited for KV on its way between memories."""
+    waits_s = waited_s(record)
+    return min(1.0, waits_s / float(record.steps.column("duration_s").sum())) if waits_s else 0.0
+
+
 def _even_rows(record: RunRecord) -> list[dict[str, float]]:
     """The rows at ``INSTANTS`` evenly spaced moments of the busy time, as mappings."""
     upto = np.cumsum(record.steps.column("duration_s"))
@@ -111,9 +122,9 @@ def _iteration_parts(stages: Sequence[StageCost], row: Mapping[str, float]) -> d
     A row has sums over its prefill chunks and its decoding sequences; they are taken to be alike.
     """
     iterations = max(1.0, row["iterations"])
-    prefilled = row["prefill_tokens"] > 0
-    chunks = round(row["sequences"] - row["decode_tokens"] / iterations) if prefilled else 0
-    decoding = round(row["sequences"]) - chunks
+    # one computed beyond the outputs is a sequence where somebody decodes, and a token of padding where nobody does
+    decoding = round(row["decode_tokens"] / iterations + row["padded_tokens"]) if row["decode_tokens"] else 0
+    chunks = round(row["sequences"]) - decoding
     tokens = round((row["prefill_tokens"] + row["decode_tokens"]) / iterations + row["padded_tokens"])
     parts: defaultdict[str, float] = defaultdict(float)
 
@@ -149,7 +160,8 @@ def _queue_limit(record: RunRecord, scenario: Scenario, load: Load) -> str | Non
     replicas = steps.column("replica").astype(np.int64)
     tokens = (steps.column("prefill_tokens") + steps.column("decode_tokens")) / steps.column("iterations")
     tokens += steps.column("padded_tokens")
-    seqs_full = steps.column("sequences") >= _by_replica(engines, "max_num_seqs")[replicas]
+    seats_left = _by_replica(engines, "max_num_seqs")[replicas] - steps.column("sequences")
+    seqs_full = seats_left < scenario.workload.beam_width
     budget_full = tokens >= _by_replica(engines, "max_num_batched_tokens")[replicas]
     if _share(seqs_full, seconds) > MOSTLY:
         return f"max_num_seqs: requests wait while {int(steps.column('sequences').max())} sequences run"
@@ -176,6 +188,8 @@ def _full_from(record: RunRecord, engines: Mapping[int, Engine]) -> Floats:
     full = np.full(max(engines) + 1, np.inf)
     for replica in record.replicas:
         reserved = -(-_reserved_tokens(replica, engines[replica.index]) // replica.block_size)
+        if reserved and replica.kv_layout:
+            reserved = replica.kv_blocks_of_longest
         full[replica.index] = replica.num_kv_blocks - (reserved or NEARLY_FULL * replica.num_kv_blocks)
     return full
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmsim.cost.stage import StageCost
+from llmsim.engine.kv.tiers import Tiers
 from llmsim.engine.request import Request
 from llmsim.measure.fleet_log import FleetLog
 from llmsim.measure.handover_log import HandoverLog
@@ -98,6 +99,10 @@ class ReplicaRecord:
         devices: Number of each accelerator, where they are not all ``accelerator``.
         start_s, end_s: When it came to serve, and when it was gone: 0 and ∞ for one that was there throughout.
         kv_bytes_per_token: Size of a token's KV, over all its devices; 0 where that is not known.
+        kv_blocks_of_longest: Blocks of a request that reserves ``max_model_len`` tokens; 0 where that is not known.
+        kv_layout: The pool in words, where groups of layers keep different amounts; "" otherwise.
+        kv_tiers: The memories below its KV pool, as it left them; None without any.
+        kv_tier_sources: What each of them is, in words, and where its rates come from.
         blocks_left: KV blocks that were still held when it was gone.
     """
 
@@ -123,7 +128,11 @@ class ReplicaRecord:
     start_s: float = 0.0
     end_s: float = inf
     kv_bytes_per_token: float = 0.0
+    kv_blocks_of_longest: int = 0
+    kv_layout: str = ""
     blocks_left: int = 0
+    kv_tiers: Tiers | None = None
+    kv_tier_sources: Sequence[tuple[str, str]] = ()
 
     @property
     def accelerators(self) -> Mapping[str, int]:

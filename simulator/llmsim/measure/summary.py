@@ -15,6 +15,7 @@ from llmsim.measure.describe import describe, ratio, thin_sample_note
 from llmsim.measure.errors import model_error
 from llmsim.measure.fleet import fleet_summary, share_without_replica
 from llmsim.measure.gaps import GapPool, describe_gaps
+from llmsim.measure.kv_tiers import kv_tiers_summary
 from llmsim.measure.records import RunRecord
 from llmsim.measure.requests import BUCKETS, Bools, RequestTable
 from llmsim.measure.saturation import Backlog, held_note
@@ -55,6 +56,7 @@ def summarise(
         "kv_transfers": record.handover.summary() if record.handover else None,
         "kv_swaps": record.swaps.summary() if record.swaps else None,
         "prefix_cache_hit_rate": _prefix_cache_hit_rate(table, scenario),
+        "kv_tiers": kv_tiers_summary(record, table),
         **_verdicts(record, scenario, table, duration_s),
         "scenario_sha256": sha256,
         "version": version,
@@ -241,7 +243,7 @@ def _busy_share(record: RunRecord, duration_s: float) -> float:
 
 def _prefix_cache_hit_rate(table: RequestTable, scenario: Scenario) -> float | None:
     """Share of prompt tokens that a cache held; None while prefix caching is off everywhere."""
-    if not any(scenario.engine_of(pool).enable_prefix_caching for pool in scenario.fleet):
+    if not any(scenario.engine_of(pool).caches_prefixes for pool in scenario.fleet):
         return None
     return ratio(
         int(table.cached_tokens[table.completed].sum()), int(table.input_tokens[table.completed].sum())

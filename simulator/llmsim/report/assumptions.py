@@ -107,6 +107,7 @@ def _pool_facts(replica: ReplicaRecord, num_replicas: int, loaded: LoadedScenari
         _accelerator(replica),
         Fact("Engine", f"{policy} and {budget}", replica.engine),
         Fact("KV pool", f"{engine.kv_cache.kind}, {_blocks(replica)}", replica.kv_arithmetic),
+        *(Fact("KV tier", words, source) for words, source in replica.kv_tier_sources),
         _cost_model(replica, pool),
         _price(replica, pool),
     ]
@@ -136,6 +137,8 @@ def _placement(replica: ReplicaRecord, pool: Pool) -> list[Fact]:
 def _blocks(replica: ReplicaRecord) -> str:
     if replica.num_kv_blocks >= UNLIMITED_BLOCKS:
         return "no limit: the model keeps a state of fixed size"
+    if replica.kv_layout:
+        return replica.kv_layout
     tokens = replica.num_kv_blocks * replica.block_size
     return f"{replica.num_kv_blocks:,} blocks × {replica.block_size:,} = {tokens:,} tokens a replica"
 

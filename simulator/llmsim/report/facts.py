@@ -129,6 +129,7 @@ def use_facts(summary: Mapping[str, Any], record: RunRecord) -> list[Fact]:
         facts.append(Fact("Prefix cache", f"{percent(hit_rate)} of prompt tokens hit"))
     return [
         *facts,
+        *_kv_tiers(summary),
         *_fleet(summary),
         *_handover(summary),
         *_swaps(summary),
@@ -156,6 +157,24 @@ def _fleet(summary: Mapping[str, Any]) -> list[Fact]:
         moved = format_bytes(fleet["moved_bytes"])
         taken.append(f"{fleet['moved_kv_tokens']:,} moved to other replicas ({moved})")
     return [Fact("Fleet", f"{serving}, {away}; {', '.join(taken)}")]
+
+
+def _kv_tiers(summary: Mapping[str, Any]) -> list[Fact]:
+    """What was found below the KV pools, and what went up and down; nothing without tiers."""
+    found = summary.get("kv_tiers")
+    if not found:
+        return []
+    pools = {tier["pool"] for tier in found["tiers"]}
+    facts = []
+    for tier in found["tiers"]:
+        moved = f"{format_bytes(tier['read_bytes'])} read, {format_bytes(tier['written_bytes'])} written"
+        used = f"at most {format_bytes(tier['most_used_bytes'])} of {format_bytes(tier['size_bytes'])} used"
+        label = f"KV {tier['kind']}" if len(pools) == 1 else f"{tier['pool']}: KV {tier['kind']}"
+        facts.append(Fact(label, f"{percent(tier['hit_rate'])} of prompt tokens hit; {moved}; {used}"))
+    return [
+        *facts,
+        Fact("KV waits", f"iterations waited {seconds(found['wait_s'])} for KV, over all replicas"),
+    ]
 
 
 def _handover(summary: Mapping[str, Any]) -> list[Fact]:

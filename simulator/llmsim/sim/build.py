@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import inf
 from typing import Any
 
 from llmsim import plugins
@@ -11,14 +12,15 @@ from llmsim.cost.engines import engine_profile
 from llmsim.cost.footprint import block_bytes, stage_weight_bytes
 from llmsim.cost.intervals import model_spread
 from llmsim.cost.memory import KVCapacity, kv_capacity
-from llmsim.cost.parallel import ParallelPlan
+from llmsim.cost.parallel import ParallelPlan, layers_of
 from llmsim.cost.plan import Formats
 from llmsim.cost.stage import StageCost
 from llmsim.engine.core import Engine
 from llmsim.engine.knowledge import Knowledge
 from llmsim.engine.kv.base import KVCache
-from llmsim.engine.preemption.host import HOST, HostMemory
-from llmsim.engine.preemption.recompute import Recompute
+from llmsim.engine.kv.segments import SegmentReuse
+from llmsim.engine.kv.tiered import Tiered
+from llmsim.engine.pipe import Pipe
 from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.engine.scheduler import Limits
@@ -27,8 +29,10 @@ from llmsim.files import catalog
 from llmsim.files.prices import pool_prices
 from llmsim.files.scenario_file import LoadedScenario
 from llmsim.measure.records import ReplicaRecord, StepLog
-from llmsim.sim.parallel import choose_plan
+from llmsim.sim.parallel import choose_plan, keeps_by_layer
+from llmsim.sim.preemption import preemption_of
 from llmsim.sim.replica import NO_FRONT_END, FrontEnd
+from llmsim.sim.tiers import PoolTiers
 from llmsim.spec.model import ModelShape
 from llmsim.spec.serving import Engine as EngineSpec
 from llmsim.spec.serving import PolicyRef, Pool
@@ -75,16 +79,28 @@ class PoolPlan:
         self.weight_bytes = sum(size * self.plan.tp_of(stage) for stage, size in enumerate(per_device))
         self.num_layers = model.num_layers
         self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
+        self.kv_parts = [
+            block_bytes(groups, formats, self.plan.tp_of(stage), 1) / self.plan.prefill_context_parallel_size
+            for stage, groups in enumerate(layers_of(model.layers, self.plan))
+        ]
+        """Of each stage, the KV bytes of a token on one of its devices."""
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
+        longest = self.capacity.longest if self.capacity.layout else self.pool_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
-        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, self.pool_tokens)
+        self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
         self.knows = self._knowledge(loaded)
+        self.tiers = PoolTiers(
+            spec.kv_tiers, self.accelerator, self.plan.num_devices, pool.node, self.kv_bytes_per_token
+        )
 
     def engine(self, index: int, log: StepLog, *, fast_forward: bool) -> Engine:
         """A new engine, the ``index``-th of the fleet."""
         spec = self.spec
         kv = self._kv_cache()
+        if isinstance(kv, Tiered):
+            is_layerwise = spec.kv_loading == "layerwise"
+            kv.attach(self.tiers.of_replica(kv.block_size), self.num_layers if is_layerwise else 1)
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
@@ -124,6 +140,10 @@ class PoolPlan:
             load_w=self.pool.load_power,
             start_s=start_s,
             kv_bytes_per_token=self.kv_bytes_per_token,
+            kv_blocks_of_longest=engine.kv.blocks_of(self.max_model_len),
+            kv_layout=self._layout_in_words(),
+            kv_tiers=engine.kv.tiers if isinstance(engine.kv, Tiered) else None,
+            kv_tier_sources=self.tiers.in_words(),
         )
 
     def _knowledge(self, loaded: LoadedScenario) -> Knowledge:
@@ -163,6 +183,7 @@ class PoolPlan:
                 max_num_batched_tokens=spec.max_num_batched_tokens,
                 min_tokens=spec.max_model_len or 1,
                 num_kv_tokens=spec.num_kv_tokens,
+                by_layer=keeps_by_layer(spec),
             )
         except DoesNotFitError as error:
             where = f"fleet pool '{self.pool.name}'"
@@ -170,15 +191,25 @@ class PoolPlan:
             raise DoesNotFitError(problems, hint=error.hint) from None
 
     def _kv_cache(self) -> KVCache:
-        kinds = plugins.PREFIX_CACHES if self.spec.enable_prefix_caching else plugins.KV_CACHES
+        layout, kinds = self.capacity.layout, plugins.KV_CACHES
+        if self.spec.kv_tiers:
+            kinds = plugins.TIERED_CACHES
+        elif self.spec.enable_prefix_caching:
+            kinds = plugins.PREFIX_CACHES
+        elif layout:
+            kinds = plugins.HYBRID_CACHES
         kv_class = kinds.get(self.spec.kv_cache.kind)
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,
             self.max_model_len,
             options_of(kv_class, self.spec.kv_cache),
+            **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
-        kv.preemption = self._preemption()
+        devices = [self.plan.accelerator_of(stage, self.accelerator) for stage in range(self.plan.num_stages)]
+        kv.preemption = preemption_of(self.spec, kv, devices, self.kv_parts, self.kv_bytes_per_token)
+        if isinstance(kv, SegmentReuse):
+            kv.way = Pipe(self._tokens_per_s(kv.store_in))
         if not kv.num_blocks:
             raise DoesNotFitError(
                 Problem(
@@ -189,32 +220,43 @@ class PoolPlan:
             )
         return kv
 
-    def _preemption(self) -> Recompute:
-        mode: type[Recompute] = plugins.PREEMPTION_MODES.get(self.spec.preemption_mode.kind)
-        host = self._host_memory() if mode.uses_host else HOST
-        return mode(host, options_of(mode, self.spec.preemption_mode))
+    def _tokens_per_s(self, store: str) -> float:
+        """Tokens of KV that go from ``store`` into prompts in a second: each device copies its part, all at once.
 
-    def _host_memory(self) -> HostMemory:
-        """The hosts of a replica's accelerators. Raises ScenarioError where the catalogue knows no way to one."""
-        pace_s = 0.0
-        sizes = [stage.block_bytes / self.capacity.block_size for stage in self.capacity.stages]
-        for stage, size in enumerate(sizes):
-            device = self.plan.accelerator_of(stage, self.accelerator)
-            if device.host_link_bytes_per_s is None:
+        Raises:
+            ScenarioError: The catalogue knows no way from the host to an accelerator.
+        """
+        slowest = inf
+        for stage in self.capacity.stages:
+            device = self.plan.accelerator_of(stage.stage, self.accelerator)
+            rate = device.memory_bytes_per_s / 2 if store == "gpu" else device.host_link_bytes_per_s
+            if rate is None:
                 problem = Problem(
                     f"fleet pool '{self.pool.name}'",
-                    f"preemption_mode '{self.spec.preemption_mode.kind}' moves KV to host memory, and the catalogue "
-                    f"has no host_link_bytes_per_s for {device.name}; take recompute",
+                    f"segments come from host memory, and the catalogue has no host_link_bytes_per_s for "
+                    f"{device.name}; write `store: gpu`",
                 )
                 raise ScenarioError(problem)
-            pace_s = max(pace_s, size / device.host_link_bytes_per_s)
-        total = self.kv_bytes_per_token
-        return HostMemory(total, total / pace_s, max(sizes) / total) if total else HOST
+            if stage.block_bytes:
+                slowest = min(slowest, rate * self.capacity.block_size / stage.block_bytes)
+        return slowest
 
     def _arithmetic(self, capacity: KVCapacity) -> str:
         if capacity.given:
             return f"{self.pool_tokens:,} tokens, set by num_kv_tokens"
+        if capacity.layout:
+            return f"{capacity.tightest.in_words()} = {capacity.num_blocks:,} blocks"
         return f"{capacity.tightest.in_words()} = {capacity.num_tokens:,} tokens"
+
+    def _layout_in_words(self) -> str:
+        capacity, layout = self.capacity, self.capacity.layout
+        if layout is None:
+            return ""
+        most = layout.concurrency(capacity.num_blocks, self.max_model_len)
+        return (
+            f"{capacity.num_blocks:,} blocks for {layout.in_words()}; {most:.2f} sequences of {self.max_model_len:,} "
+            "tokens a replica"
+        )
 
 
 def options_of(policy: type, ref: PolicyRef) -> Any:

@@ -29,6 +29,7 @@ class Door:
         self.send = send
         self.watches = any(router.watches for router in routers.values())
         self.when_held: Callable[[Router], None] = lambda _: None
+        self._last: tuple[int, Destination | None] = (-1, None)  # a group, and where it goes
         self._held: dict[Router, deque[Request]] = {router: deque() for router in routers.values()}
 
     def num_held(self, router: Router) -> int:
@@ -42,10 +43,20 @@ class Door:
             self._held[router].append(req)
             self.when_held(router)
             return
-        destination = router.choose(req)
+        destination = self.choose(router, req)
         self.send(destination, req)
         if router.watches:
             router.sent(req, destination)
+
+    def choose(self, router: Router, req: Request) -> Destination:
+        """Where ``req`` goes: where the one before it went, if they are of a group, or where ``router`` says."""
+        if req.group < 0:
+            return router.choose(req)
+        group, destination = self._last
+        if destination is None or group != req.group:
+            destination = router.choose(req)
+            self._last = (req.group, destination)
+        return destination
 
     def come_back(self, req: Request) -> None:
         """``req`` was on a replica that is gone, and needs another."""
@@ -76,4 +87,5 @@ class Door:
 
     def left(self, replica: Replica) -> None:
         """``replica`` accepts no more requests."""
+        self._last = (-1, None)
         self.routers[replica.model].left(replica)

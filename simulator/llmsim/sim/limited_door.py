@@ -87,7 +87,7 @@ class LimitedDoor(Door):
         ticket.destination, ticket.was_in = None, True
         router = self.routers[req.model]
         if router.replicas:
-            self._send_on(router, ticket, router.choose(req))
+            self._send_on(router, ticket, self.choose(router, req))
         else:
             self._waiting[router].append(ticket)
             self.when_held(router)
@@ -124,7 +124,7 @@ class LimitedDoor(Door):
 
     def _route(self, router: Router, ticket: Ticket) -> None:
         req = ticket.req
-        destination = router.choose(req)
+        destination = self.choose(router, req)
         most = self._limits.max_queued_requests_per_replica
         if most is not None and destination.num_waiting >= most and not ticket.was_in:
             self._turn_away(ticket, "rejected", REPLICA_FULL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from llmsim import plugins
+from llmsim.cost.engines import version_of
 from llmsim.cost.memory import KVCapacity, MemoryUse, kv_pool
 from llmsim.cost.parallel import ParallelPlan
 from llmsim.cost.plan import Formats
@@ -12,11 +14,24 @@ from llmsim.cost.search import Choice, Demand, StagesOf, search
 from llmsim.files import catalog
 from llmsim.files.machines import machine_of
 from llmsim.files.scenario_file import LoadedScenario
-from llmsim.spec.serving import Pool
+from llmsim.spec.serving import Engine, Pool
 from llmsim.workload.stream import open_stream
 
 SAMPLE = 1000
 """Requests of the workload that its mean lengths are taken from."""
+
+
+HYBRID_FROM = (0, 10)
+"""vLLM's first version whose KV cache manager lets each layer keep what it needs, unless told not to."""
+
+
+def keeps_by_layer(spec: Engine) -> bool:
+    """Whether layers that attend to a window keep no more than that, and states take blocks. Pure query."""
+    if spec.enable_prefix_caching or spec.kv_cache.kind not in plugins.HYBRID_CACHES.names():
+        return False
+    if spec.disable_hybrid_kv_cache_manager is not None:
+        return not spec.disable_hybrid_kv_cache_manager
+    return spec.name == "vllm" and (spec.version is None or version_of(spec.version) >= HYBRID_FROM)
 
 
 def choose_plan(loaded: LoadedScenario, pool: Pool, stages_of: StagesOf) -> Choice:
@@ -34,7 +49,11 @@ def choose_plan(loaded: LoadedScenario, pool: Pool, stages_of: StagesOf) -> Choi
         model, dtype=spec.dtype, kv_cache_dtype=spec.kv_cache_dtype, quantization=spec.quantization
     )
     use = MemoryUse(
-        spec.gpu_memory_utilization, spec.block_size, spec.max_num_seqs, spec.max_num_batched_tokens
+        spec.gpu_memory_utilization,
+        spec.block_size,
+        spec.max_num_seqs,
+        spec.max_num_batched_tokens,
+        keeps_by_layer(spec),
     )
 
     def capacity_of(candidate: ParallelPlan) -> KVCapacity:

@@ -66,7 +66,7 @@ class PipelinedReplica(Replica):
         """See :class:`Replica`. Passes launched ahead only decode."""
         moment_s = self.clock.now * (1 + TIE)
         done = (one for one in self._passes if one.end_s <= moment_s and one.plan.decodes)
-        return self.engine.num_generated + sum(one.batch.num_decoding for one in done)
+        return self.engine.num_generated + sum(one.batch.num_outputs for one in done)
 
     def _blocks_given(self) -> int:
         """See :class:`Replica`."""
@@ -223,9 +223,7 @@ class PipelinedReplica(Replica):
         moment_s = self.clock.now * (1 + TIE)
         while self._passes and self._passes[0].end_s <= moment_s:
             one = self._passes.pop(0)
-            if (
-                one.batch.until_completion() == 1
-            ):  # it gives blocks back: those it was in flight with come first
+            if one.batch.until_release() == 1:  # it gives blocks back: those it was in flight with come first
                 self._allocate(one.end_s)
             waiting = len(self.engine.scheduler.waiting)
             run = Run(one.batch, one.plan, one.start_s, 1, one.end_s - one.start_s, 0.0, waiting)

@@ -86,7 +86,7 @@ class Replica:
         """Tokens generated so far, those of the run under way included. Pure query."""
         run, tokens = self._run, self.engine.num_generated
         if run is not None and run.plan.decodes:
-            tokens += run.iterations_before(self.clock.now) * run.batch.num_decoding
+            tokens += run.iterations_before(self.clock.now) * run.batch.num_outputs
         return tokens
 
     @property
@@ -129,6 +129,7 @@ class Replica:
         is_idle = self.is_idle
         matters = is_idle or engine.arrival_matters(enters_s)
         seen_at_once = enters_s == now_s and (self._is_asleep or not engine.schedules_ahead)
+        engine.kv.expect(req, now_s)
         engine.submit(req, None if seen_at_once else enters_s)
         self._expect(enters_s, matters)
         return ""

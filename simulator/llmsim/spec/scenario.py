@@ -146,6 +146,12 @@ def _conflicts(scenario: Scenario) -> Iterator[tuple[Place, str]]:
     yield from _scheduler_conflicts(scenario)
     yield from plugins.ROUTERS.get(scenario.router.kind).conflicts(scenario.router.options, scenario)
     engines = [scenario.engine_of(pool) for pool in scenario.fleet]
+    beams, seats = scenario.workload.beam_width, min(engine.max_num_seqs for engine in engines)
+    if beams > seats:
+        yield (
+            ("workload", "beam_width"),
+            f"{beams} beams never have a seat each: max_num_seqs is {seats}; raise it or search with fewer",
+        )
     name = "num_kv_tokens" if any(engine.num_kv_tokens for engine in engines) else "max_model_len"
     yield from length_conflicts(scenario.workload, [engine.longest() for engine in engines], name)
 
@@ -210,18 +216,18 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
             f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
         )
-    mode, kinds = engine.preemption_mode.kind, plugins.PREFIX_CACHES.names()
+    mode, cache = engine.preemption_mode.kind, engine.kv_cache.kind
     if not plugins.PREEMPTION_MODES.get(mode).needs_blocks:
         return
-    if engine.kv_cache.kind not in kinds:
+    if not plugins.KV_CACHES.get(cache).counts_single_blocks and cache not in plugins.PREFIX_CACHES.names():
         yield (
             (*place, "preemption_mode"),
-            f"{mode} takes single blocks, and kv_cache '{engine.kv_cache.kind}' has none; take {' or '.join(kinds)}",
+            f"{mode} takes single blocks, and kv_cache '{cache}' has none; take paged or token",
         )
-    elif engine.enable_prefix_caching:
+    elif engine.enable_prefix_caching or not plugins.KV_CACHES.get(cache).counts_single_blocks:
         yield (
             (*place, "preemption_mode"),
-            f"{mode} is what enable_prefix_caching does anyway, by rules of its own; remove one of them",
+            f"{mode} is what prefix caching does anyway, by rules of its own; remove one of them",
         )
 
 

@@ -10,6 +10,7 @@ from llmsim import plugins
 from llmsim.spec.autoscale import Autoscale
 from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.failures import Failure
+from llmsim.spec.kv_tiers import KVTier, tier_problems
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.policy import Policy, PolicyRef
 from llmsim.spec.provisioning import Provisioning
@@ -65,6 +66,21 @@ class Engine(Strict):
         description="keep the KV of finished requests until its room is needed, for prompts that begin alike; what "
         "they share is known from a trace's `hash_ids`, or from what the workload draws",
     )
+    disable_hybrid_kv_cache_manager: bool | None = Field(
+        None,
+        description="every layer keeps the KV of every token, also where it attends to a window only, and room for "
+        "the states of max_num_seqs sequences is set aside; null is what the engine does: vLLM from 0.10 on lets each "
+        "layer keep what it needs. With enable_prefix_caching, and for a kv_cache other than paged, every layer keeps "
+        "every token",
+    )
+    kv_tiers: list[KVTier] = Field(
+        [], description="memories that keep the prefixes which the KV pool has no room for, the fastest first"
+    )
+    kv_loading: Literal["blocking", "layerwise"] = Field(
+        "blocking",
+        description="how KV moves between kv_tiers and the pool. blocking: before an iteration; layerwise: each "
+        "layer's while the one before is computed, as LMCache's use_layerwise; not with pipeline stages",
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="number format of computation; auto is the checkpoint's"
     )
@@ -90,11 +106,31 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
+        raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
         return self
+
+    @model_validator(mode="after")
+    def _can_keep_by_layer(self) -> Engine:
+        names = plugins.HYBRID_CACHES.names()
+        if self.disable_hybrid_kv_cache_manager is False and (
+            self.enable_prefix_caching or self.kv_cache.kind not in names
+        ):
+            reason = (
+                "enable_prefix_caching" if self.enable_prefix_caching else f"kv_cache '{self.kv_cache.kind}'"
+            )
+            message = f"{reason} keeps every token in every layer; take {' or '.join(names)} without it, or remove this"
+            raise_problems("Engine", [(("disable_hybrid_kv_cache_manager",), message)])
+        return self
+
+    @property
+    def caches_prefixes(self) -> bool:
+        """Whether the KV of finished requests is kept for prompts that begin alike. Pure query."""
+        return self.enable_prefix_caching or self.kv_cache.kind in ("radix", "segment")
 
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
         block = 1 if self.kv_cache.kind == "token" else self.block_size
+        block = int(self.kv_cache.options.get("page_size", block))
         pool = None if self.num_kv_tokens is None else self.num_kv_tokens // block * block
         return min(
             (tokens for tokens in (self.max_model_len or limit, pool) if tokens is not None), default=None

@@ -20,6 +20,7 @@ from llmsim.spec.base import Place, Strict, raise_problems
 from llmsim.spec.clients import Client, ClientArrival, ClientFile
 from llmsim.spec.lengths import Tokens
 from llmsim.spec.prefixes import SharedPrefix
+from llmsim.spec.segments import SharedSegments
 from llmsim.spec.sessions import Sessions
 from llmsim.spec.workload_conflicts import SOURCES, workload_conflicts
 
@@ -54,6 +55,9 @@ class Workload(Strict):
     shared_prefix: SharedPrefix | None = Field(
         None, description="tokens at the start of prompts that others begin with too; null is none"
     )
+    segments: SharedSegments | None = Field(
+        None, description="parts of prompts that others have as well, anywhere in them; null is none"
+    )
     lengths: RowLengths | None = Field(
         None, description="how lengths are taken from the trace; in its order by default"
     )
@@ -65,7 +69,14 @@ class Workload(Strict):
         1,
         le=1024,
         description="completions asked for of every prompt, equally long: sequences of their own, as in vLLM V1, which "
-        "share the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+        "share a replica, and the prompt's blocks with enable_prefix_caching; routers and results count each of them",
+    )
+    beam_width: PositiveInt = Field(
+        1,
+        le=1024,
+        description="beams of a beam search (vLLM's BeamSearchParams.beam_width): a request runs as so many sequences, "
+        "which take seats, are computed and share KV blocks by copy on write; one of them is the answer, and only its "
+        "tokens are output",
     )
     num_sessions: PositiveInt | None = Field(
         None,
@@ -140,6 +151,7 @@ class Workload(Strict):
             "session_id": self.num_sessions or self.sessions,
             "model": self.models,
             "hash_ids": self.shared_prefix or self.sessions,
+            "segments": self.segments,
         }
         own = {name for name, value in drawn.items() if value is not None}
         if self.clients is not None:
@@ -172,7 +184,8 @@ class Workload(Strict):
     @property
     def prefix_tokens(self) -> int:
         """Tokens that every prompt has before its ``input_tokens``. Pure query."""
-        return self.shared_prefix.tokens if self.shared_prefix else 0
+        segments = self.segments.tokens * self.segments.per_prompt if self.segments else 0
+        return segments + (self.shared_prefix.tokens if self.shared_prefix else 0)
 
     @property
     def prompt_tokens(self) -> Tokens | None:

@@ -69,6 +69,10 @@ def _length_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
             "cached_input_tokens",
             "sessions share what was said before: leave this out, and set engine.enable_prefix_caching",
         )
+    if workload.sessions is not None and workload.segments is not None:
+        yield "segments", "a session's prompts go on from one another; leave `segments` or `sessions` out"
+    if workload.n > 1 and workload.beam_width > 1:
+        yield "n", "the beams of a search are one answer; leave `n` or `beam_width` out"
     if workload.lengths is not None and not workload.has_row_lengths:
         yield "lengths", "takes lengths from a trace; it needs `trace:`, and no input_tokens or output_tokens"
 
@@ -101,7 +105,7 @@ def _extent_conflicts(workload: Workload) -> Iterator[tuple[str, str]]:
 
 
 NOT_WITH_CLIENTS = (
-    "trace", "profile", "lengths", "shared_prefix", "sessions", "num_sessions", "models",
+    "trace", "profile", "lengths", "shared_prefix", "segments", "sessions", "num_sessions", "models",
 )  # fmt: skip
 """Keys that clients say for themselves, or not at all."""
 
@@ -119,6 +123,8 @@ def _client_conflicts(workload: Workload) -> Iterator[tuple[Place, str]]:
                 else "cannot go with `clients`"
             )
             yield (key,), message
+    if workload.n > 1:
+        yield ("n",), "cannot go with `clients`; leave it out"
     lengths = (workload.input_tokens is not None, workload.output_tokens is not None)
     if isinstance(clients, list):
         if not clients:

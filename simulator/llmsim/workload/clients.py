@@ -65,6 +65,7 @@ def open_clients(workload: Workload, seed: int, base_dir: Path) -> FollowedStrea
         merged.timed,
         merged.untimed,
         live,
+        width=workload.beam_width,
         follows=workload.has_sessions,
         total=workload.num_requests,
         end_s=end_s,

@@ -27,7 +27,15 @@ WHOSE = {"clients": "the clients'"}
 def describe(workload: Workload, mean_rate: float | None) -> str:
     """``poisson arrivals, 10 req/s; 512 tokens in, 64 to 192 (uniform) out; 10,000 requests``. Pure."""
     lengths = f"{_prefix(workload)}{_lengths(workload)}"
-    parts = [_arrivals(workload, mean_rate), _sessions(workload), _cap(workload), lengths, _extent(workload)]
+    beams = f"{workload.beam_width:,} beams" if workload.beam_width > 1 else ""
+    parts = [
+        _arrivals(workload, mean_rate),
+        _sessions(workload),
+        _cap(workload),
+        lengths,
+        beams,
+        _extent(workload),
+    ]
     return "; ".join(part for part in parts if part)
 
 
@@ -59,11 +67,14 @@ def _cap(workload: Workload) -> str:
 
 
 def _prefix(workload: Workload) -> str:
-    shared = workload.shared_prefix
-    if shared is None:
-        return ""
-    which = "one prefix" if shared.num_prefixes == 1 else f"one of {shared.num_prefixes:,} prefixes"
-    return f"{which} of {shared.tokens:,} tokens, then "
+    shared, segments = workload.shared_prefix, workload.segments
+    words = ""
+    if shared is not None:
+        which = "one prefix" if shared.num_prefixes == 1 else f"one of {shared.num_prefixes:,} prefixes"
+        words = f"{which} of {shared.tokens:,} tokens, then "
+    if segments is not None:
+        words += f"{segments.per_prompt} of {segments.num_segments:,} segments of {segments.tokens:,} tokens, then "
+    return words
 
 
 def _clients(clients: list[Client] | ClientFile) -> str:

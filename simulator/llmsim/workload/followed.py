@@ -9,7 +9,7 @@ from llmsim.engine.request import Request
 from llmsim.workload.openings import Openings
 from llmsim.workload.sessions import Session
 
-SAME = ("class_name", "tenant", "priority", "model", "max_tokens")
+SAME = ("class_name", "tenant", "priority", "model", "max_tokens", "width")
 """What all requests of a session have in common."""
 
 
@@ -21,6 +21,7 @@ class FollowedStream:
         untimed: The same without times, in the order of a closed loop.
         live: Sessions that are going on, by ``session_id``; whoever opens one puts it there.
         follows: Whether there are sessions.
+        width: Sequences that each of them runs as.
         total, end_s: How many requests there are in all, and when no more are sent. The last session is cut short
             where it would make more of them.
 
@@ -34,6 +35,7 @@ class FollowedStream:
         live: dict[str, Session],
         *,
         follows: bool = True,
+        width: int = 1,
         total: int | None,
         end_s: float = inf,
         max_concurrency: int | None = None,
@@ -49,6 +51,7 @@ class FollowedStream:
         self.skipped: dict[str, int] = {}
         self._timed, self._untimed, self._live = timed, untimed, live
         self._most, self._end_s, self._description = total, end_s, description
+        self._width = width
         self._drawn: Iterator[Request] | None = None
         self.following = self._after if follows else None
 
@@ -107,7 +110,7 @@ class FollowedStream:
             if req.arrival_s >= self._end_s:
                 return
             session = self._live.get(req.session_id)
-            req.id = number
+            req.id, req.width = number, self._width
             if session is not None:
                 session.first = number
                 if self._most is not None:

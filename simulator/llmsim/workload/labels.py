@@ -29,6 +29,7 @@ def label_source(workload: Workload, streams: Streams, trace: Trace | None) -> C
         "session_id": "num_sessions",
         "model": "models",
         "hash_ids": "shared_prefix",
+        "segments": "segments",
     }
     twice = [keys[name] for name in sorted(own & workload.labels)]
     if twice:

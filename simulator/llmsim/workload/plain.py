@@ -48,6 +48,7 @@ class RequestStream:
         cached_tokens: float = 0,
         max_tokens: int | None = None,
         copies: int = 1,
+        width: int = 1,
         start_labels: Callable[[], Draws] = dict,
         labels: frozenset[str] = frozenset(),
         models: frozenset[str] = frozenset({""}),
@@ -65,6 +66,7 @@ class RequestStream:
         self._cached_tokens = cached_tokens
         self._max_tokens = max_tokens
         self._copies = copies
+        self._width = width
         self.labels = labels
         self.models = models
         self._start_labels = start_labels
@@ -112,6 +114,8 @@ class RequestStream:
             found = map(self._with_limit, found)
         if self._cached_tokens:
             found = map(self._with_cache, found)
+        if self._width > 1:
+            found = map(self._with_width, found)
         return found if self._copies == 1 else sequences(found, self._copies)
 
     def _with_limit(self, req: Request) -> Request:
@@ -119,6 +123,11 @@ class RequestStream:
         assert self._max_tokens is not None  # else nobody asks
         req.max_tokens = self._max_tokens
         req.output_tokens = req.stop_at = min(req.output_tokens, req.max_tokens)
+        return req
+
+    def _with_width(self, req: Request) -> Request:
+        """``req`` as so many sequences."""
+        req.width = self._width
         return req
 
     def _with_cache(self, req: Request) -> Request:

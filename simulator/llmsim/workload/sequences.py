@@ -21,4 +21,5 @@ def sequences(requests: Iterator[Request], n: int) -> Iterator[Request]:
         for place in range(n):
             sequence = copy(req)
             sequence.id = req.id * n + place
+            sequence.group = req.id
             yield sequence

@@ -17,6 +17,7 @@ from llmsim.workload.followed import FollowedStream
 from llmsim.workload.labels import label_source
 from llmsim.workload.openings import StartLengths, prefix_source, timed, untimed, with_shared
 from llmsim.workload.plain import RequestStream
+from llmsim.workload.segments import Segments, with_segments
 from llmsim.workload.sessions import Session
 from llmsim.workload.sources import ArrivalSource, arrival_source, length_source, open_profile, open_trace
 
@@ -59,7 +60,7 @@ def _plain(
         total = len(trace)
     return RequestStream(
         source,
-        with_shared(start, prefix_source(workload, draws)),
+        _with_parts(workload, draws, start),
         total=total,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=_users(workload),
@@ -69,6 +70,7 @@ def _plain(
         cached_tokens=workload.cached_input_tokens,
         max_tokens=workload.max_tokens,
         copies=workload.n,
+        width=workload.beam_width,
         start_labels=label_source(workload, draws, trace),
         labels=workload.labels.union(
             trace.labels if trace and workload.has_row_lengths else (),
@@ -76,6 +78,12 @@ def _plain(
         ),
         models=_models(workload, trace),
     )
+
+
+def _with_parts(workload: Workload, draws: Streams, start: StartLengths) -> StartLengths:
+    """Lengths with the prefixes and segments that prompts share."""
+    start, segments = with_shared(start, prefix_source(workload, draws)), workload.segments
+    return start if segments is None else with_segments(start, lambda: Segments(segments, draws("segments")))
 
 
 def _with_sessions(
@@ -100,6 +108,7 @@ def _with_sessions(
         lambda: timed(openings(), source),
         openings,
         live,
+        width=workload.beam_width,
         total=workload.num_requests,
         end_s=workload.duration_s or source.end_s,
         max_concurrency=_users(workload),

@@ -18,7 +18,12 @@ class Growth:
     """Blocks that one batch's decoding sequences will ask for, iteration by iteration.
 
     The default never asks: right for caches that reserve everything when a request is admitted.
+
+    Attributes:
+        next_return: Iterations done by when blocks come back that no request's end gives; ``FOREVER`` for never.
     """
+
+    next_return = FOREVER
 
     def join(self, req: Request, iteration: int) -> None:
         """``req``, holding ``kv_tokens``, decodes from ``iteration`` on."""
@@ -34,6 +39,10 @@ class Growth:
         """Blocks that ``count`` iterations from ``iteration`` on ask for together. Pure query."""
         return 0
 
+    def give_back(self, iteration: int) -> int:
+        """Blocks that come back now that ``iteration`` iterations are done; ``next_return`` moves on."""
+        return 0
+
     def room(self, iteration: int, free_blocks: int) -> int:
         """Iterations from ``iteration`` on that ``free_blocks`` allow. Pure query."""
         return FOREVER
@@ -45,7 +54,9 @@ class KVCache(ABC):
     Attributes:
         num_blocks, free_blocks: Size of the pool, and what of it nobody holds.
         block_size: Tokens in a block.
-        num_sequences: Requests that hold something, those that are parked left out.
+        num_tokens: Tokens of sequences that it holds together, if every layer keeps them all.
+        num_sequences: Sequences of the requests that hold something, those that are parked left out.
+        now_s: When it is asked, which the engine says before each plan and before a run's completions.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
@@ -54,6 +65,8 @@ class KVCache(ABC):
 
     Options: type[Strict] = NoOptions
     is_oracle = False
+    counts_single_blocks = False
+    """Whether a request holds the blocks of its tokens in their order, and no others do."""
 
     def __init__(
         self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
@@ -61,8 +74,10 @@ class KVCache(ABC):
         self.block_size = block_size
         self.num_blocks = num_tokens // block_size
         self.free_blocks = self.num_blocks
+        self.num_tokens = self.num_blocks * block_size
         self.max_model_len = max_model_len
         self.num_sequences = 0
+        self.now_s = 0.0
         self.parked: dict[Request, None] = {}
         self.surely_fits = 0
         self.preemption = Recompute()
@@ -70,6 +85,10 @@ class KVCache(ABC):
     @abstractmethod
     def fits(self, req: Request) -> bool:
         """Whether an empty pool could hold ``req`` to its end. Pure query."""
+
+    def blocks_of(self, tokens: int) -> int:
+        """Blocks of a request that has room for ``tokens`` tokens, none of them computed yet. Pure query."""
+        return -(-tokens // self.block_size)
 
     @abstractmethod
     def reserve(self, req: Request, tokens: int) -> bool:
@@ -94,6 +113,11 @@ class KVCache(ABC):
     def release(self, req: Request) -> None:
         """Take back all that ``req`` holds. Changes the pool."""
 
+    def take_back(self, blocks: int) -> None:
+        """``blocks`` that decoding sequences held are free again. Changes the pool."""
+        self.preemption.freeing(self)
+        self.free_blocks += blocks
+
     def put_away(self, req: Request, written: int) -> int:
         """``req`` is thrown out with ``written`` tokens in its KV. Changes the pool.
 
@@ -102,20 +126,31 @@ class KVCache(ABC):
         """
         return self.preemption.put_away(self, req, written)
 
+    def worth_tokens(self, req: Request, written: int) -> int:
+        """Tokens of which every layer's KV is as much as ``req`` holds with ``written`` tokens in it. Pure query."""
+        return written
+
+    def expect(self, req: Request, now_s: float) -> None:  # noqa: B027  # most need not know
+        """``req`` has come to the server at ``now_s`` and will be looked for: what is far may come nearer."""
+
     def ready_s(self, now_s: float) -> float:
         """When the KV is in place that the plan just made at ``now_s`` moves: its first iteration starts then."""
         return self.preemption.ready_s(now_s)
 
+    def behind(self, wait_s: float, first_s: float) -> float:
+        """Seconds of an iteration of ``first_s`` that has to wait ``wait_s`` for KV; the one may hide in the other."""
+        return wait_s + first_s
+
     def park(self, req: Request) -> None:
         """``req`` runs no longer, and keeps its KV without taking a seat."""
-        self.num_sequences -= 1
+        self.num_sequences -= req.width
         self.parked[req] = None
 
     def unpark(self, req: Request) -> None:
         """``req``, if it is parked, takes a seat again."""
         if req in self.parked:
             del self.parked[req]
-            self.num_sequences += 1
+            self.num_sequences += req.width
 
     def reclaim(self, req: Request) -> None:
         """The room of ``req``, which is parked, is taken back: it is preempted in earnest. Changes the pool."""

@@ -1,4 +1,4 @@
-"""Buddy KV: a contiguous piece per request, sized when it is admitted (Orca(Pow2), Orca(Oracle)).
+"""Buddy KV: a contiguous piece per sequence, sized when it is admitted (Orca(Pow2), Orca(Oracle)).
 
 The vLLM paper (arXiv 2309.06180, §6.1) compares with Orca under a buddy allocator: ``pow2`` reserves
 the prompt and the output rounded up to a power of two (at most twice too much), ``oracle`` exactly
@@ -42,7 +42,7 @@ class Buddy(KVCache):
         super().__init__(num_tokens, 1, max_model_len, options)
         self.mode = (options or BuddyOptions()).reserve
         self._free: dict[int, set[int]] = {}  # piece size -> starts of free pieces of that size
-        self._held: dict[int, int] = {}  # request id -> start of its piece
+        self._held: dict[int, list[int]] = {}  # request id -> starts of its pieces
         start = 0
         for bit in reversed(range(self.num_blocks.bit_length())):  # largest pieces first keeps them aligned
             size = 1 << bit
@@ -52,42 +52,59 @@ class Buddy(KVCache):
                 start += size
 
     def piece(self, req: Request) -> int:
-        """Tokens of the piece ``req`` gets: a power of two. Pure query."""
+        """Tokens of the piece that each sequence of ``req`` gets: a power of two. Pure query."""
         output = req.stop_at
         reserved = power_of_two_at_least(output) if self.mode == "pow2" else output
         return power_of_two_at_least(req.input_tokens + reserved)
 
     def fits(self, req: Request) -> bool:
         """See :class:`KVCache`."""
-        return self.piece(req) <= self.num_blocks
+        return req.width <= self.num_blocks // self.piece(req)
 
     def reserve(self, req: Request, tokens: int) -> bool:
-        """See :class:`KVCache`. The whole piece is taken at once, whatever ``tokens``."""
+        """See :class:`KVCache`. All pieces are taken whole and at once, whatever ``tokens``."""
         if req.blocks:
             return True
         wanted = self.piece(req)
+        starts: list[int] = []
+        while len(starts) < req.width:
+            start = self._take(wanted)
+            if start is None:
+                for taken in starts:
+                    self._give(taken, wanted)
+                return False
+            starts.append(start)
+        self._held[req.id] = starts
+        req.blocks = req.width * wanted
+        self.free_blocks -= req.blocks
+        self.num_sequences += req.width
+        return True
+
+    def release(self, req: Request) -> None:
+        """See :class:`KVCache`."""
+        size = req.blocks // req.width
+        for start in self._held.pop(req.id):
+            self._give(start, size)
+        self.free_blocks += req.blocks
+        self.num_sequences -= req.width
+        req.blocks = 0
+
+    def _take(self, wanted: int) -> int | None:
+        """Where a piece of ``wanted`` tokens begins that is taken now; None without one."""
         size = wanted
         while not self._free.get(size):
             size *= 2
             if size > self.num_blocks:
-                return False
+                return None
         start = min(self._free[size])  # lowest address first: a stated rule, so that runs repeat
         self._free[size].remove(start)
         while size > wanted:
             size //= 2
             self._free[size].add(start + size)
-        self._held[req.id] = start
-        req.blocks = wanted
-        self.free_blocks -= wanted
-        self.num_sequences += 1
-        return True
+        return start
 
-    def release(self, req: Request) -> None:
-        """See :class:`KVCache`. Free neighbours merge again."""
-        start, size = self._held.pop(req.id), req.blocks
-        self.free_blocks += size
-        self.num_sequences -= 1
-        req.blocks = 0
+    def _give(self, start: int, size: int) -> None:
+        """A piece is free. Free neighbours merge again."""
         while (start ^ size) in self._free.get(size, ()):
             self._free[size].remove(start ^ size)
             start &= ~size

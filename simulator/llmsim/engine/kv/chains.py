@@ -7,7 +7,7 @@ runs of KV blocks of one hash block that the same requests hold. A piece is cut 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 from llmsim.engine.request import Request
 
@@ -42,6 +42,7 @@ class Chains:
         pieces: Hash block to its first piece. Blocks that no hash names go by the request that made them.
         queue: Pieces that nobody holds, the first to be forgotten first.
         named: Request to how many blocks from its start are in pieces that it holds; its others are its own.
+        forgetting: Told of each hash block that is to lose blocks, with how many it still has.
     """
 
     def __init__(self, block_size: int) -> None:
@@ -50,6 +51,7 @@ class Chains:
         self.pieces: dict[Hashable, Piece] = {}
         self.queue: OrderedDict[Piece, None] = OrderedDict()
         self.named: dict[Request, int] = {}
+        self.forgetting: Callable[[Hashable, int], None] | None = None
         self._second_copies: set[Request] = (
             set()
         )  # who computed what another one holds: it names nothing more
@@ -197,6 +199,8 @@ class Chains:
         queue, pieces = self.queue, self.pieces
         while count:
             piece, _ = queue.popitem(last=False)
+            if self.forgetting:
+                self.forgetting(piece.key, self._cached(piece.key))
             if piece.count > count:
                 piece.count -= count
                 queue[piece] = None
@@ -207,6 +211,14 @@ class Chains:
                 del pieces[piece.key]
             else:
                 self._unlink(piece)
+
+    def _cached(self, key: Hashable) -> int:
+        """Blocks of ``key`` that are cached, held or not. Pure query."""
+        count, piece = 0, self.pieces.get(key)
+        while piece is not None:
+            count += piece.count
+            piece = piece.next
+        return count
 
     def _unlink(self, piece: Piece) -> None:
         """``piece``, the last of its hash block but not the only one, is no longer there."""
@@ -221,3 +233,24 @@ def named_tokens(req: Request) -> int:
     """How many of ``req``'s first tokens its hashes name; the last may name less than the others. Pure query."""
     named, prompt = len(req.hash_ids) * req.hash_tokens, req.input_tokens
     return prompt if 0 <= named - prompt < req.hash_tokens else named
+
+
+def shares_of(req: Request, start: int, stop: int, size: int) -> Iterator[tuple[Hashable, int, int]]:
+    """(hash block, first, last) of each hash block that has some of ``req``'s KV blocks from ``start`` to ``stop``.
+
+    First and last count from the hash block's own start, the last one left out. What no hash names goes by ``req``.
+
+    Args:
+        size: Tokens in a KV block.
+    """
+    unit, ids, limit = req.hash_tokens, req.hash_ids, named_tokens(req)
+    named = limit // size
+    at = -(-(start + 1) * size // unit) - 1  # the hash block that the last token of KV block `start` is in
+    while start < min(stop, named):
+        begin, end = at * unit // size, min((at + 1) * unit, limit) // size
+        if end > start:
+            yield ids[at], start - begin, min(end, stop) - begin
+            start = end
+        at += 1
+    if stop > max(start, named):
+        yield req, max(start, named) - named, stop - named

@@ -8,7 +8,7 @@ from llmsim.spec.base import Strict
 
 
 class ContiguousMax(KVCache):
-    """One slot of ``max_model_len`` tokens per request; a slot is the block it counts in.
+    """One slot of ``max_model_len`` tokens per sequence; a slot is the block it counts in.
 
     A 12 GiB pool of OPT-13B (15,728 tokens) has floor(15,728 / 2,048) = 7 slots, as in Fig. 13a of
     the vLLM paper (arXiv 2309.06180).
@@ -21,21 +21,22 @@ class ContiguousMax(KVCache):
 
     def fits(self, req: Request) -> bool:
         """See :class:`KVCache`."""
-        return self.num_blocks > 0
+        return self.num_blocks >= req.width
 
     def reserve(self, req: Request, tokens: int) -> bool:
         """See :class:`KVCache`."""
         if req.blocks:
             return True
-        if not self.free_blocks:
+        width = req.width
+        if width > self.free_blocks:
             return False
-        self.free_blocks -= 1
-        self.num_sequences += 1
-        req.blocks = 1
+        self.free_blocks -= width
+        self.num_sequences += width
+        req.blocks = width
         return True
 
     def release(self, req: Request) -> None:
         """See :class:`KVCache`."""
-        self.free_blocks += 1
-        self.num_sequences -= 1
+        self.free_blocks += req.blocks
+        self.num_sequences -= req.width
         req.blocks = 0

@@ -27,6 +27,8 @@ class PrefixCached(Paged):
     are reused first.
     """
 
+    counts_single_blocks = False
+
     def __init__(
         self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
     ) -> None:
@@ -77,19 +79,25 @@ class PrefixCached(Paged):
         self._evict()
         written = req.input_tokens + req.generated - 1 if req.kv_tokens else req.computed
         self.free_blocks += self.chains.release(req, written)
-        self.num_sequences -= 1
+        self.num_sequences -= req.width
         req.blocks = 0
+        self.forget(req)
+
+    def take_back(self, blocks: int) -> None:
+        """See :class:`KVCache`."""
+        self._evict()
+        super().take_back(blocks)
 
     def _take_in(self, req: Request, tokens: int, hit: int, idle: int) -> bool:
         """``req`` comes in with ``hit`` blocks that are cached, of which nobody holds ``idle``."""
-        wanted = -(-tokens // self.block_size)
+        wanted = self.blocks_for(req, tokens)
         more = wanted - hit + idle
         if more > self.free_blocks:
             return False
         self.chains.hold(req, hit)
         self.free_blocks -= more
         self._evict()
-        self.num_sequences += 1
+        self.num_sequences += req.width
         req.blocks = wanted
         self.chains.name(req, min(tokens, req.prefill_target))
         return True

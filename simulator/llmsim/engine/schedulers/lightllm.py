@@ -99,7 +99,7 @@ class LightLLM(Scheduler):
         peak = self._peaks.setdefault(lane, FuturePeak())
         peak.add(req, req.prefill_target + 1, self.remaining(req) - 1, batch.iteration)
         others = sum(peak.tokens(0) for other, peak in self._peaks.items() if other != lane)
-        fits = peak.tokens(batch.iteration) + others <= kv.num_blocks * kv.block_size or not kv.num_sequences
+        fits = peak.tokens(batch.iteration) + others <= kv.num_tokens or not kv.num_sequences
         if not fits or not batch.admit(req, req.prefill_target, kv.find(req)):
             peak.remove(req)
             return False

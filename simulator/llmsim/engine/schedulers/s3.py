@@ -52,7 +52,7 @@ class PredictedReservation(Ordered):
         return min(predicted, self._most())
 
     def _most(self) -> int:
-        return min(self.limits.max_model_len, self.kv.num_blocks * self.kv.block_size)
+        return min(self.limits.max_model_len, max(self.kv.num_tokens, self.kv.surely_fits))
 
     def review_at(self, req: Request, generated: int) -> int | None:
         """See :class:`Ordered`: when the reservation is used up, unless it is as large as any can be."""

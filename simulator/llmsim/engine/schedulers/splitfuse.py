@@ -19,4 +19,4 @@ class SplitFuse(ChunkedPrefill):
 
     def may_start(self, req: Request, wanted: int, budget: int) -> bool:
         """See :class:`ChunkedPrefill`."""
-        return -(-req.prefill_target // self.kv.block_size) <= self.kv.free_blocks
+        return self.kv.blocks_of(req.prefill_target) <= self.kv.free_blocks

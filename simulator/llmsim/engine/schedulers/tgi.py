@@ -62,7 +62,8 @@ class TGI(Scheduler):
         o = self.options
         self._most_prompt_tokens = o.max_batch_prefill_tokens or limits.max_num_batched_tokens
         most = o.max_batch_total_tokens
-        self._most_blocks = kv.num_blocks if most is None else min(kv.num_blocks, most // kv.block_size)
+        whole = None if most is None else kv.blocks_of(most - most % kv.block_size)
+        self._most_blocks = kv.num_blocks if whole is None else min(kv.num_blocks, whole)
         self._last: dict[int, tuple[int, bool]] = {}
         """Lane to the decode iterations it had done by its last prompts, and whether these joined a batch."""
         self._least: dict[int, int] = {}  # lane -> how many requests stop it, as of its last plan
@@ -118,7 +119,7 @@ class TGI(Scheduler):
         while self._fitting < min(len(self.waiting), seats):
             req = self.waiting[self._fitting]
             tokens = self._fitting_tokens + req.prefill_target - req.computed
-            blocks = self._fitting_blocks - (-self.longest(req) // self.kv.block_size)
+            blocks = self._fitting_blocks + self.kv.blocks_of(self.longest(req))
             is_first = not self._fitting
             if (blocks > free and not (is_first and free == self._most_blocks)) or (
                 tokens > self._most_prompt_tokens and not is_first

@@ -57,5 +57,5 @@ class VllmPrefillFirst(Scheduler):
     def _has_room(self, req: Request) -> bool:
         """Whether ``req`` fits and leaves the watermark free. An idle pool needs no watermark."""
         kv = self.kv
-        blocks = -(-req.prefill_target // kv.block_size)
+        blocks = kv.blocks_of(req.prefill_target)
         return not kv.num_sequences or kv.free_blocks - blocks >= int(self.watermark * kv.num_blocks)

@@ -45,7 +45,7 @@ def convert_trace(
     return trace
 
 
-HASHES = ("hash_ids", "hash_tokens")
+HASHES = ("hash_ids", "hash_tokens", "segments")
 """Labels that a file without lists does not have."""
 
 

@@ -74,7 +74,11 @@ def _time_fault(form: Format, cell: Any) -> str | None:
     return "is negative" if tick < 0 else None
 
 
-_LABELS = {"hash_ids": "a list of whole numbers", "hash_tokens": "a whole number of tokens"}
+_LABELS = {
+    "hash_ids": "a list of whole numbers",
+    "hash_tokens": "a whole number of tokens",
+    "segments": "a list of [number, tokens]",
+}
 """What is in the cells of labels that are no names."""
 
 

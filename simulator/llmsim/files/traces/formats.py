@@ -73,7 +73,7 @@ class Format:
         return (*((self.time,) if self.time else ()), self.input, self.output, *self.marks)
 
 
-_OWN_LABELS = ("session_id", "hash_ids", "hash_tokens", "model")
+_OWN_LABELS = ("session_id", "hash_ids", "hash_tokens", "segments", "model")
 
 FORMATS: tuple[Format, ...] = (
     Format(

@@ -12,6 +12,9 @@ from llmsim.files.traces.rows import Rows
 Labels = dict[str, list[Any]]
 """Label to its value for each row."""
 
+LISTS = ("hash_ids", "segments")
+"""Labels that a CSV cannot hold."""
+
 CHAT, PARENT = "chat_id", "parent_chat_id"
 """Bailian's turns: each has an id, and names the turn it follows (-1 or nothing for the first)."""
 
@@ -19,7 +22,7 @@ CHAT, PARENT = "chat_id", "parent_chat_id"
 def label_columns(rows: Rows, form: Format) -> list[str]:
     """The columns of ``rows`` that hold labels. Lists cannot be in a CSV. Pure query."""
     return [
-        name for name in form.labels if name in rows.columns and (name != "hash_ids" or rows.kind == "jsonl")
+        name for name in form.labels if name in rows.columns and (name not in LISTS or rows.kind == "jsonl")
     ]
 
 
@@ -29,6 +32,11 @@ def read_label(name: str, cell: Any) -> Any:
         if not isinstance(cell, list):
             raise TypeError("not a list")
         return tuple(map(index, cell))
+    if name == "segments":
+        pairs = tuple((index(part), index(tokens)) for part, tokens in cell)
+        if any(tokens < 1 for _, tokens in pairs):
+            raise ValueError("not a length")
+        return pairs
     if name == "hash_tokens":
         if (tokens := int(cell)) < 1:
             raise ValueError("not a size")

@@ -78,10 +78,11 @@ def find_bounds(loaded: LoadedScenario, offered: Offered | None, most_replicas: 
 
 
 def _covers(loaded: LoadedScenario) -> bool:
-    """Whether the fleet is one that the arithmetic is about: one pool that stays as it is."""
+    """Whether the fleet is one that the arithmetic is about: one pool that stays as it is and computes all prompts."""
     scenario = loaded.scenario
     pool = scenario.fleet[0]
-    return len(scenario.fleet) == 1 and pool.is_fixed and not scenario.is_disaggregated
+    computes_all = not scenario.engine_of(pool).caches_prefixes
+    return len(scenario.fleet) == 1 and pool.is_fixed and computes_all and not scenario.is_disaggregated
 
 
 def _of_one_pool(plan: PoolPlan, engine: Engine, offered: Offered, most: int) -> Bounds:
@@ -133,7 +134,8 @@ def limits_of(plan: PoolPlan, engine: Engine, offered: Offered) -> Limits:
         held = -(-plan.max_model_len // kv.block_size)
     if held:
         sequences = min(sequences, max(1, kv.num_blocks // held))
-    kv_tokens = kv.num_blocks * kv.block_size if cache in KEEPS_ALL_TOKENS else None
+    keeps_all = cache in KEEPS_ALL_TOKENS and plan.capacity.layout is None
+    kv_tokens = kv.num_blocks * kv.block_size if keeps_all else None
     return Limits(tokens, sequences, kv_tokens)
 
 

@@ -106,6 +106,5 @@ class Plans:
         if plan is None or plan.capacity.given:
             return inf
         tight = plan.capacity.tightest
-        return max(
-            0.0, tight.kv_bytes - self.batch * self.context_tokens * tight.block_bytes / plan.spec.block_size
-        )
+        blocks = plan.capacity.num_blocks / plan.capacity.sequences(self.context_tokens)
+        return max(0.0, tight.kv_bytes - self.batch * blocks * tight.block_bytes)
