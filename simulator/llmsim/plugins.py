@@ -78,10 +78,21 @@ PREFIX_CACHES: Registry[Any] = Registry(
 )
 """KV caches by the name they have without it: what ``enable_prefix_caching`` makes of them."""
 
+PREEMPTION_MODES: Registry[Any] = Registry(
+    "preemption mode",
+    {
+        "recompute": "llmsim.engine.preemption.recompute:Recompute",
+        "swap": "llmsim.engine.preemption.swap:Swap",
+        "blocks": "llmsim.engine.preemption.blocks:Blocks",
+    },
+    group="llmsim.preemption_modes",
+)
+
 HYBRID_CACHES: Registry[Any] = Registry(
     "KV cache by groups of layers", {"paged": "llmsim.engine.kv.hybrid:Hybrid"}, group="llmsim.hybrid_caches"
 )
 """KV caches by their usual name: what becomes of them where a model's layers keep different amounts."""
+
 TIERED_CACHES: Registry[Any] = Registry(
     "KV cache with tiers",
     {
@@ -141,16 +152,6 @@ COST_MODELS: Registry[Any] = Registry(
         "table": "llmsim.cost.layer_table:TableCost",
     },
     group="llmsim.cost_models",
-)
-
-PREEMPTION_MODES: Registry[Any] = Registry(
-    "preemption mode",
-    {
-        "recompute": "llmsim.engine.preemption.recompute:Recompute",
-        "swap": "llmsim.engine.preemption.swap:Swap",
-        "blocks": "llmsim.engine.preemption.blocks:Blocks",
-    },
-    group="llmsim.preemption_modes",
 )
 
 EXPORTS: Registry[Any] = Registry(

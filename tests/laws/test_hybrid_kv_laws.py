@@ -136,7 +136,11 @@ def test_states_leave_room_for_contexts():
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 90), st.integers(0, 30), st.integers(1, 120)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.integers(1, 90), st.integers(0, 30), st.integers(1, 120), st.integers(1, 3)),
+        min_size=1,
+        max_size=12,
+    ),
     st.sampled_from([(4, 0), (4, 10), (8, 8), (5, 17)]),
 )
 @settings(max_examples=200, deadline=None)
@@ -145,16 +149,16 @@ def test_growth_is_that_of_every_sequence_by_itself(sequences, kind):
     groups = KVGroups(2, *kind)
     growth = GroupGrowth(groups)
     for iteration in range(60):
-        for tokens, joins, stays in sequences:
+        for tokens, joins, stays, width in sequences:
             if iteration == joins + stays:
-                growth.leave(tokens, joins)
+                growth.leave(tokens, joins, width)
             if iteration == joins:
-                growth.join(tokens, joins)
+                growth.join(tokens, joins, width)
         growth.forget(iteration)
-        running = [(t, j) for t, j, stays in sequences if j <= iteration < j + stays]
+        running = [(t, j, width) for t, j, stays, width in sequences if j <= iteration < j + stays]
         for count in (1, 3, 40):
-            held = [groups.blocks(t + iteration - j) for t, j in running]
-            then = [groups.blocks(t + iteration - j + count) for t, j in running]
+            held = [width * groups.blocks(t + iteration - j) for t, j, width in running]
+            then = [width * groups.blocks(t + iteration - j + count) for t, j, width in running]
             assert growth.need_over(iteration, count) == sum(then) - sum(held)
 
 
@@ -202,3 +206,15 @@ def test_a_sequence_holds_its_window():
     assert req.blocks == 625 + 9 == kv.num_blocks - kv.free_blocks
     kv.release(req)
     assert kv.free_blocks == kv.num_blocks
+
+
+@pytest.mark.parametrize("name", HYBRIDS)
+def test_a_block_has_its_tokens_in_all_layers(name):
+    """What leaves the pool is counted in tokens: their bytes do not depend on how the pool deals out blocks."""
+    model, formats = catalog.model(name), Formats()
+    pool = kv_capacity(model, catalog.accelerator("h200-sxm"), ParallelPlan(8), formats, by_layer=True)
+    (stage,) = pool.stages
+
+    assert stage.block_bytes / pool.block_size == pytest.approx(block_bytes(model.layers, formats, 8, 1))
+    assert stage.pool_block_bytes * pool.num_blocks <= stage.kv_bytes
+    assert stage.pool_block_bytes * (pool.num_blocks + 1) > stage.kv_bytes

@@ -169,6 +169,10 @@ KINDS = {
     "back": lambda: [tier("host", 80, 2e7), tier("nvme", 200, 1e7)],
     "through": lambda: [tier("host", 300, 2e7, writes_through=True), tier("nvme", 200, 1e7)],
     "prefetch": lambda: [tier("host", 80, 2e7), tier("remote", 900, 5e6, prefetches=True)],
+    "if_faster": lambda: [
+        tier("host", 80, 2e7, loads_if_faster=True),
+        tier("nvme", 900, 1e7, loads_if_faster=True),
+    ],
     "mixed": lambda: [
         tier("host", 80, 2e7),
         tier("nvme", 100, 1e7, writes_through=True, prefetches=True),
@@ -289,12 +293,32 @@ def test_write_through_makes_nobody_wait_to_write():
     assert times == pytest.approx([prefill_s(512, 0)] * 2 + [FOUND / link + prefill_s(16, 496)])
 
 
+@pytest.mark.parametrize("through", [False, True])
+def test_what_is_there_is_not_written_again(through):
+    """A, B and A again, and a prompt without hashes: 32 blocks of each go down once, as far as their room was taken."""
+    host = lambda: [tier("host", writes_through=through)]  # noqa: E731
+    _, engines = serve(one_after_another([A, B, A, (), A]), [pool(host)], 512)
+    [below] = engines[0].kv.tiers.tiers
+
+    assert below.written_blocks == below.store.used == 3 * 32
+    assert below.read_blocks == below.hit_blocks == 2 * 31
+
+
 def test_the_slower_of_two_links_sets_the_pace():
     """From the drive through host memory, block behind block: the slower link counts."""
     link, drive = 1e6, 2e5
     times = ttft(lambda: [tier("host", 0, link), tier("nvme", rate=drive, writes_through=True)])
 
     assert times[2] == pytest.approx(FOUND / drive + prefill_s(16, 496))
+
+
+def test_what_is_computed_sooner_is_not_loaded():
+    """With ``if_faster``, a link below the rate of computing leaves it alone, and one above it is taken."""
+    even = FOUND / prefill_s(496, 0)
+    for link, cached_tokens in ((0.99 * even, 0), (1.01 * even, 496)):
+        host = lambda link=link: [tier("host", rate=link, writes_through=True, loads_if_faster=True)]  # noqa: E731
+        record, _ = serve(one_after_another([A, B, A]), [pool(host)], 512)
+        assert record.requests[2].cached_tokens == cached_tokens
 
 
 @pytest.mark.parametrize("link", [1e6, 1e9])

@@ -7,6 +7,7 @@ from llmsim.engine.kv.store import Store
 from llmsim.engine.kv.tiered import Tiered
 from llmsim.engine.kv.tiers import Tier, Tiers
 from llmsim.engine.pipe import Pipe
+from llmsim.engine.profile import Profile
 from llmsim.engine.scheduler import Limits
 from llmsim.engine.schedulers.chunked_prefill import ChunkedPrefill
 from llmsim.measure.laws import check
@@ -30,7 +31,8 @@ def pool(make_tiers, layers=1):
 
     def make(num_tokens, block_size, max_model_len):
         kv = Tiered(num_tokens, block_size, max_model_len)
-        kv.attach(Tiers(make_tiers(), block_size, TOKEN_BYTES * block_size), layers)
+        tiers = Tiers(make_tiers(), block_size, TOKEN_BYTES * block_size)
+        kv.attach(tiers, layers, Profile([A_LINE], 512))
         return kv
 
     return make

@@ -25,6 +25,9 @@ SCENARIO = {
 }  # fmt: skip
 
 
+EVERY = "every layer keeps every token with"
+
+
 def loaded(tmp_path, engine=None, **sections):
     """The scenario with these engine keys."""
     path = tmp_path / "scenario.yaml"
@@ -48,6 +51,8 @@ def pool_of(tmp_path, engine=None, **sections):
         ({"name": "sglang", "disable_hybrid_kv_cache_manager": False}, Hybrid),
         ({"disable_hybrid_kv_cache_manager": True}, Paged),
         ({"enable_prefix_caching": True}, PrefixCached),
+        ({"preemption_mode": "swap"}, Hybrid),
+        ({"preemption_mode": "blocks"}, Paged),
     ],
 )
 def test_engines_keep_what_theirs_do(tmp_path, engine, kind):
@@ -84,13 +89,16 @@ def test_a_given_pool_is_what_it_would_hold_uniformly(tmp_path):
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
+        ({"disable_hybrid_kv_cache_manager": False, "enable_prefix_caching": True}, EVERY),
+        ({"disable_hybrid_kv_cache_manager": False, "kv_cache": "token"}, EVERY),
+        ({"disable_hybrid_kv_cache_manager": False, "preemption_mode": "blocks"}, EVERY),
         (
-            {"disable_hybrid_kv_cache_manager": False, "enable_prefix_caching": True},
-            "enable_prefix_caching keeps every token in every layer",
+            {"kv_cache": "radix", "preemption_mode": "blocks"},
+            "blocks is what enable_prefix_caching does anyway",
         ),
         (
-            {"disable_hybrid_kv_cache_manager": False, "kv_cache": "token"},
-            "kv_cache 'token' keeps every token",
+            {"kv_cache": "radix", "enable_prefix_caching": True, "kv_tiers": [{"kind": "host", "size": 10}]},
+            "kv_cache 'radix' has no tiers",
         ),
         ({"scheduler": "lpm"}, "lpm goes by what a prefix cache holds"),
         ({"kv_cache": {"kind": "radix", "page_size": 0}}, "page_size"),

@@ -75,6 +75,12 @@ def test_tiers_need_prefixes(written: Path) -> None:
         llmsim.load(written, [f"engine={json.dumps({'kv_tiers': [BIG]})}"])
 
 
+def test_not_every_pool_has_tiers(written: Path) -> None:
+    """The message names those that do."""
+    with pytest.raises(ScenarioError, match="kv_cache 'radix' has no tiers; take paged or token"):
+        llmsim.load(written, ["engine.kv_cache=radix", f"engine.kv_tiers={json.dumps([BIG])}"])
+
+
 def test_sizes_and_rates() -> None:
     """16 tokens of 131,072 bytes are 2 MiB; two accelerators have two host links; the remote store is one."""
     h100 = catalog.accelerator("h100-sxm")
@@ -136,3 +142,19 @@ def test_replicas_share_the_store_and_not_the_host(written: Path) -> None:
 
     assert rates[0] < 0.7 * one
     assert rates[1] == pytest.approx(one, rel=0.02)
+
+
+def test_prefill_and_decode_pools_have_stores_of_their_own(written: Path) -> None:
+    """Prompts are found by those who compute them; rooms held for transfers change nothing between the two modes."""
+    pools = [CHAT["fleet"] | {"name": role, "role": role} for role in ("prefill", "decode")]
+    tiers = [{"kind": "host", "size": 4, "write": "back"}, {"kind": "remote", "size": 50, "prefetch": True}]
+    changes = [f"fleet={json.dumps(pools)}", f"engine.kv_tiers={json.dumps(tiers)}"]
+    fast, slow = (
+        llmsim.run(llmsim.load(written, [*changes, f"simulation.fast_forward={on}"]))
+        for on in ("true", "false")
+    )
+
+    assert slow.summary["mean_e2el_ms"] == pytest.approx(fast.summary["mean_e2el_ms"], rel=1e-9)
+    hits = {(tier["pool"], tier["kind"]): tier["hit_tokens"] for tier in fast.summary["kv_tiers"]["tiers"]}
+    assert hits["prefill", "host"] > 0
+    assert hits["decode", "host"] == hits["decode", "remote"] == 0

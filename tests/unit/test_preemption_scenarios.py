@@ -92,5 +92,3 @@ workload: {arrival: {kind: burst}, input_tokens: 9000, output_tokens: 1500, num_
         run.summary["kv_swaps"]["out_bytes"] / run.summary["preemptions"] for run in (parts, whole)
     ]
     assert per_preemption[0] < 0.6 * per_preemption[1]
-    with pytest.raises(ScenarioError, match="disable_hybrid_kv_cache_manager"):
-        llmsim.run(load_scenario(path, ["engine.preemption_mode=blocks"]))

@@ -138,7 +138,7 @@ class SchedulerContract:
             for kv_cache in self.caches():
                 outcomes = []
                 for fast in (True, False):
-                    requests = poisson_requests(11)
+                    requests = poisson_requests(11, count=50)
                     widen(requests)
                     record = self._play(
                         requests, 2 * tokens, stages, kv_cache=kv_cache, fast_forward=fast, max_num_seqs=12

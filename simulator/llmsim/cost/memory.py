@@ -37,8 +37,9 @@ class StageMemory:
         activation_bytes: Peak of the largest batch.
         state_bytes: Recurrent states of all sequences.
         runtime_bytes: Driver, communication buffers, graphs.
-        block_bytes: One KV block of its layers.
+        block_bytes: KV of the tokens of a block in all its layers.
         num_blocks: Blocks that fit in what is left; negative when the weights alone do not fit.
+        pool_block_bytes: One block of the pool: that, or where groups of layers take their own, a group's.
     """
 
     stage: int
@@ -49,6 +50,7 @@ class StageMemory:
     runtime_bytes: float
     block_bytes: float
     num_blocks: int
+    pool_block_bytes: float
 
     @property
     def kv_bytes(self) -> float:
@@ -174,6 +176,7 @@ def kv_pool(
         layout = kv_layout(model.layers, plan, formats, demand.block_size, demand.max_num_batched_tokens)
     if layout:
         grouped = group_block_bytes(model.layers, plan, formats, layout)
+    size = layout.block_tokens if layout else demand.block_size
     stages = []
     for index, groups in enumerate(layers_of(model.layers, plan)):
         tp = plan.tp_of(index)
@@ -182,15 +185,13 @@ def kv_pool(
             model, formats, tp, demand.max_num_batched_tokens, demand.max_num_seqs
         )
         states = 0.0 if layout else demand.max_num_seqs * state_bytes(groups, tp)  # else they have blocks
-        one = block_bytes(groups, formats, tp, demand.block_size) / plan.prefill_context_parallel_size
-        if layout:
-            one = grouped[index]
+        one = block_bytes(groups, formats, tp, size) / plan.prefill_context_parallel_size
+        unit = grouped[index] if layout else one
         left = budget - weights[index] - activation - states - RUNTIME_BYTES
-        blocks = int(left // one) if one else (UNLIMITED_BLOCKS if left >= 0 else -1)
+        blocks = int(left // unit) if unit else (UNLIMITED_BLOCKS if left >= 0 else -1)
         stages.append(
-            StageMemory(index, budget, weights[index], activation, states, RUNTIME_BYTES, one, blocks)
+            StageMemory(index, budget, weights[index], activation, states, RUNTIME_BYTES, one, blocks, unit)
         )
-    size = layout.block_tokens if layout else demand.block_size
     return KVCapacity(min(stage.num_blocks for stage in stages), size, stages, layout=layout)
 
 
@@ -220,7 +221,7 @@ def _shortfall(plan: ParallelPlan, capacity: KVCapacity, need_tokens: int) -> st
     tight = capacity.tightest
     layout = capacity.layout
     blocks = layout.blocks(need_tokens, need_tokens) if layout else -(-need_tokens // capacity.block_size)
-    need_bytes = blocks * tight.block_bytes
+    need_bytes = blocks * tight.pool_block_bytes
     where = f" of stage {tight.stage}" if plan.num_stages > 1 else ""
     return (
         f"does not fit with tensor_parallel_size {plan.tp_of(tight.stage)} and pipeline_parallel_size "

@@ -23,6 +23,10 @@ class Pipe:
         self.free_s = 0.0
         self.carried_bytes = 0.0
 
+    def would_arrive_s(self, num_bytes: float, now_s: float) -> float:
+        """When the last of ``num_bytes`` would arrive, if they were sent now. Pure query."""
+        return max(self.free_s, now_s) + num_bytes / self.bytes_per_s + self.latency_s
+
     def send(self, num_bytes: float, now_s: float) -> float:
         """``num_bytes`` join the queue; returns when the last of them arrives."""
         self.free_s = max(self.free_s, now_s) + num_bytes / self.bytes_per_s

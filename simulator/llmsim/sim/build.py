@@ -100,7 +100,11 @@ class PoolPlan:
         kv = self._kv_cache()
         if isinstance(kv, Tiered):
             is_layerwise = spec.kv_loading == "layerwise"
-            kv.attach(self.tiers.of_replica(kv.block_size), self.num_layers if is_layerwise else 1)
+            kv.attach(
+                self.tiers.of_replica(kv.block_size),
+                self.num_layers if is_layerwise else 1,
+                self.knows.profile,
+            )
         limits = Limits(spec.max_num_seqs, spec.max_num_batched_tokens, self.max_model_len)
         scheduler_class = plugins.SCHEDULERS.get(spec.scheduler.kind)
         scheduler = scheduler_class(limits, kv, options_of(scheduler_class, spec.scheduler))
@@ -207,7 +211,7 @@ class PoolPlan:
             **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
         devices = [self.plan.accelerator_of(stage, self.accelerator) for stage in range(self.plan.num_stages)]
-        kv.preemption = preemption_of(self.spec, kv, devices, self.kv_parts, self.kv_bytes_per_token)
+        kv.preemption = preemption_of(self.spec, devices, self.kv_parts, self.kv_bytes_per_token)
         if isinstance(kv, SegmentReuse):
             kv.way = Pipe(self._tokens_per_s(kv.store_in))
         if not kv.num_blocks:

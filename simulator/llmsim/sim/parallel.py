@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from llmsim import plugins
 from llmsim.cost.engines import version_of
 from llmsim.cost.memory import KVCapacity, MemoryUse, kv_pool
 from llmsim.cost.parallel import ParallelPlan
@@ -27,7 +26,7 @@ HYBRID_FROM = (0, 10)
 
 def keeps_by_layer(spec: Engine) -> bool:
     """Whether layers that attend to a window keep no more than that, and states take blocks. Pure query."""
-    if spec.enable_prefix_caching or spec.kv_cache.kind not in plugins.HYBRID_CACHES.names():
+    if not spec.may_keep_by_layer:
         return False
     if spec.disable_hybrid_kv_cache_manager is not None:
         return not spec.disable_hybrid_kv_cache_manager

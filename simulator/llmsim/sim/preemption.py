@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmsim import plugins
-from llmsim.engine.kv.base import KVCache
 from llmsim.engine.preemption.host import HOST, HostMemory
 from llmsim.engine.preemption.recompute import Recompute
 from llmsim.errors import Problem, ScenarioError
@@ -14,13 +13,9 @@ from llmsim.spec.serving import Engine
 
 
 def preemption_of(
-    spec: Engine,
-    kv: KVCache,
-    devices: Sequence[Accelerator],
-    parts: Sequence[float],
-    kv_bytes_per_token: float,
+    spec: Engine, devices: Sequence[Accelerator], parts: Sequence[float], kv_bytes_per_token: float
 ) -> Recompute:
-    """The mode that ``spec`` names, for ``kv``.
+    """The mode that ``spec`` names.
 
     Args:
         devices: The accelerator of each stage.
@@ -28,15 +23,10 @@ def preemption_of(
         kv_bytes_per_token: The same over all devices of the replica.
 
     Raises:
-        ScenarioError: The pool is none for it, or the catalogue knows no way to a host.
+        ScenarioError: The catalogue knows no way to a host.
     """
     kind = spec.preemption_mode.kind
     mode: type[Recompute] = plugins.PREEMPTION_MODES.get(kind)
-    if mode.needs_blocks and not kv.counts_single_blocks:
-        raise _problem(
-            f"{kind} takes single blocks, and the model's layers keep different ones; write "
-            "`disable_hybrid_kv_cache_manager: true`"
-        )
     host = host_memory(kind, devices, parts, kv_bytes_per_token) if mode.uses_host else HOST
     return mode(host, mode.Options.model_validate(spec.preemption_mode.options))
 
@@ -48,15 +38,12 @@ def host_memory(
     pace_s = 0.0
     for device, size in zip(devices, parts, strict=True):
         if device.host_link_bytes_per_s is None:
-            raise _problem(
+            message = (
                 f"{kind} moves KV to host memory, and the catalogue has no host_link_bytes_per_s for {device.name}; "
                 "take recompute"
             )
+            raise ScenarioError(Problem("engine.preemption_mode", message))
         pace_s = max(pace_s, size / device.host_link_bytes_per_s)
     if not pace_s:  # a model without KV
         return HOST
     return HostMemory(kv_bytes_per_token, kv_bytes_per_token / pace_s, max(parts) / kv_bytes_per_token)
-
-
-def _problem(message: str) -> ScenarioError:
-    return ScenarioError(Problem("engine.preemption_mode", message))

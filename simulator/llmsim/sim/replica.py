@@ -207,6 +207,7 @@ class Replica:
         """
         self._finish()
         self._alarm.callbacks = []
+        self.engine.kv.now_s = self.clock.now
         return self.engine.evacuate()
 
     def _finish(self) -> None:

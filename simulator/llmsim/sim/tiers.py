@@ -91,6 +91,7 @@ class PoolTiers:
             Pipe(plan.read_bytes_per_s, plan.latency_s),
             Pipe(plan.write_bytes_per_s, plan.latency_s),
             writes_through=spec.write == "through",
+            loads_if_faster=spec.load == "if_faster",
             prefetches=spec.prefetch,
             is_host=spec.kind == "host",
         )

@@ -43,6 +43,10 @@ class KVTier(Strict):
         description="what comes in. through: what a request has made, when it ends, as in vLLM, LMCache and SGLang; "
         "back: what the memory above forgets, whose room is free once that has gone down",
     )
+    load: Literal["always", "if_faster"] = Field(
+        "always",
+        description="whether to load what is found here also where one request alone would compute it sooner",
+    )
     prefetch: bool = Field(
         False,
         description="bring what waiting requests will need up to the host tier; not a key of the host tier itself",

@@ -23,7 +23,7 @@ from llmsim.spec.disaggregation import Disaggregation
 from llmsim.spec.energy import Energy
 from llmsim.spec.model_ref import AlsoText, ModelRef, model_by_name
 from llmsim.spec.plan import Plan
-from llmsim.spec.serving import Engine, Policy, PolicyRef, Pool
+from llmsim.spec.serving import REMEMBERING, Engine, Policy, PolicyRef, Pool
 from llmsim.spec.sweep import Sweep
 from llmsim.spec.targets import Slo
 from llmsim.spec.topology import Topology, topology_conflicts
@@ -216,18 +216,19 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{tokens} is less than max_num_seqs ({sequences}), and each decoding sequence takes one token "
             f"of the budget; raise it to at least {sequences} or lower max_num_seqs",
         )
-    mode, cache = engine.preemption_mode.kind, engine.kv_cache.kind
+    mode = engine.preemption_mode.kind
+    kinds = [name for name in plugins.PREFIX_CACHES.names() if name not in REMEMBERING]
     if not plugins.PREEMPTION_MODES.get(mode).needs_blocks:
         return
-    if not plugins.KV_CACHES.get(cache).counts_single_blocks and cache not in plugins.PREFIX_CACHES.names():
+    if engine.kv_cache.kind not in plugins.PREFIX_CACHES.names():
         yield (
             (*place, "preemption_mode"),
-            f"{mode} takes single blocks, and kv_cache '{cache}' has none; take paged or token",
+            f"{mode} takes single blocks, and kv_cache '{engine.kv_cache.kind}' has none; take {' or '.join(kinds)}",
         )
-    elif engine.enable_prefix_caching or not plugins.KV_CACHES.get(cache).counts_single_blocks:
+    elif engine.caches_prefixes:
         yield (
             (*place, "preemption_mode"),
-            f"{mode} is what prefix caching does anyway, by rules of its own; remove one of them",
+            f"{mode} is what enable_prefix_caching does anyway, by rules of its own; remove one of them",
         )
 
 

@@ -22,6 +22,9 @@ __all__ = ["MOST_REPLICAS", "Engine", "Policy", "PolicyRef", "Pool", "PositiveIn
 PositiveInt = Annotated[int, Field(gt=0)]
 Watts = Annotated[float, Quantity("W"), Field(ge=0, le=1e6)]
 
+REMEMBERING = ("radix", "segment")
+"""KV caches that keep what requests leave behind, whether or not ``enable_prefix_caching`` is set."""
+
 MOST_REPLICAS = 10_000
 """Each replica is a process of the simulation; no fleet needs more."""
 
@@ -106,26 +109,39 @@ class Engine(Strict):
         if self.enable_prefix_caching and kind not in names:
             message = f"kv_cache '{kind}' has no blocks to share; take {' or '.join(names)}, or write false"
             raise_problems("Engine", [(("enable_prefix_caching",), message)])
-        raise_problems("Engine", tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
+        return self
+
+    @model_validator(mode="after")
+    def _can_have_tiers(self) -> Engine:
+        kind, names = self.kv_cache.kind, plugins.TIERED_CACHES.names()
+        problems = list(tier_problems(self.kv_tiers, cached=self.enable_prefix_caching))
+        if self.kv_tiers and kind not in names:
+            problems.append((("kv_tiers",), f"kv_cache '{kind}' has no tiers; take {' or '.join(names)}"))
+        raise_problems("Engine", problems)
         return self
 
     @model_validator(mode="after")
     def _can_keep_by_layer(self) -> Engine:
         names = plugins.HYBRID_CACHES.names()
-        if self.disable_hybrid_kv_cache_manager is False and (
-            self.enable_prefix_caching or self.kv_cache.kind not in names
-        ):
-            reason = (
-                "enable_prefix_caching" if self.enable_prefix_caching else f"kv_cache '{self.kv_cache.kind}'"
+        if self.disable_hybrid_kv_cache_manager is False and not self.may_keep_by_layer:
+            message = (
+                "every layer keeps every token with enable_prefix_caching, a kv_cache other than "
+                f"{' or '.join(names)}, or a preemption_mode that takes single blocks; leave those out, or remove this"
             )
-            message = f"{reason} keeps every token in every layer; take {' or '.join(names)} without it, or remove this"
             raise_problems("Engine", [(("disable_hybrid_kv_cache_manager",), message)])
         return self
 
     @property
+    def may_keep_by_layer(self) -> bool:
+        """Whether groups of layers can take blocks of their own, by the other keys. Pure query."""
+        takes_blocks = plugins.PREEMPTION_MODES.get(self.preemption_mode.kind).needs_blocks
+        is_paged = self.kv_cache.kind in plugins.HYBRID_CACHES.names()
+        return is_paged and not self.enable_prefix_caching and not takes_blocks
+
+    @property
     def caches_prefixes(self) -> bool:
         """Whether the KV of finished requests is kept for prompts that begin alike. Pure query."""
-        return self.enable_prefix_caching or self.kv_cache.kind in ("radix", "segment")
+        return self.enable_prefix_caching or self.kv_cache.kind in REMEMBERING
 
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""

@@ -56,7 +56,7 @@ class KVCache(ABC):
         block_size: Tokens in a block.
         num_tokens: Tokens of sequences that it holds together, if every layer keeps them all.
         num_sequences: Sequences of the requests that hold something, those that are parked left out.
-        now_s: When it is asked, which the engine says before each plan and before a run's completions.
+        now_s: When it is asked, which is said before each plan, before a run's completions, and when all leave.
         parked: Requests that hold what they had while they do not run, in the order in which they were stopped.
         surely_fits: Tokens that an empty pool holds of any request, without asking :meth:`fits`.
         is_oracle: Whether admission reads the true output length.
@@ -65,8 +65,6 @@ class KVCache(ABC):
 
     Options: type[Strict] = NoOptions
     is_oracle = False
-    counts_single_blocks = False
-    """Whether a request holds the blocks of its tokens in their order, and no others do."""
 
     def __init__(
         self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None

@@ -7,7 +7,7 @@ runs of KV blocks of one hash block that the same requests hold. A piece is cut 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 
 from llmsim.engine.request import Request
 
@@ -200,7 +200,7 @@ class Chains:
         while count:
             piece, _ = queue.popitem(last=False)
             if self.forgetting:
-                self.forgetting(piece.key, self._cached(piece.key))
+                self.forgetting(piece.key, self.cached(piece.key))
             if piece.count > count:
                 piece.count -= count
                 queue[piece] = None
@@ -212,7 +212,7 @@ class Chains:
             else:
                 self._unlink(piece)
 
-    def _cached(self, key: Hashable) -> int:
+    def cached(self, key: Hashable) -> int:
         """Blocks of ``key`` that are cached, held or not. Pure query."""
         count, piece = 0, self.pieces.get(key)
         while piece is not None:
@@ -233,24 +233,3 @@ def named_tokens(req: Request) -> int:
     """How many of ``req``'s first tokens its hashes name; the last may name less than the others. Pure query."""
     named, prompt = len(req.hash_ids) * req.hash_tokens, req.input_tokens
     return prompt if 0 <= named - prompt < req.hash_tokens else named
-
-
-def shares_of(req: Request, start: int, stop: int, size: int) -> Iterator[tuple[Hashable, int, int]]:
-    """(hash block, first, last) of each hash block that has some of ``req``'s KV blocks from ``start`` to ``stop``.
-
-    First and last count from the hash block's own start, the last one left out. What no hash names goes by ``req``.
-
-    Args:
-        size: Tokens in a KV block.
-    """
-    unit, ids, limit = req.hash_tokens, req.hash_ids, named_tokens(req)
-    named = limit // size
-    at = -(-(start + 1) * size // unit) - 1  # the hash block that the last token of KV block `start` is in
-    while start < min(stop, named):
-        begin, end = at * unit // size, min((at + 1) * unit, limit) // size
-        if end > start:
-            yield ids[at], start - begin, min(end, stop) - begin
-            start = end
-        at += 1
-    if stop > max(start, named):
-        yield req, max(start, named) - named, stop - named

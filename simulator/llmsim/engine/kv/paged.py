@@ -11,8 +11,6 @@ from llmsim.spec.base import Strict
 class Paged(KVCache):
     """Blocks of ``block_size`` tokens, allocated one at a time as sequences grow."""
 
-    counts_single_blocks = True
-
     def __init__(
         self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
     ) -> None:

@@ -27,8 +27,6 @@ class PrefixCached(Paged):
     are reused first.
     """
 
-    counts_single_blocks = False
-
     def __init__(
         self, num_tokens: int, block_size: int, max_model_len: int, options: Strict | None = None
     ) -> None:

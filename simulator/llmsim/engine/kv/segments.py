@@ -76,7 +76,6 @@ class SegmentReuse(Paged):
     """
 
     Options = SegmentOptions
-    counts_single_blocks = False
 
     def __init__(
         self, num_tokens: int, block_size: int, max_model_len: int, options: SegmentOptions | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from llmsim.engine.kv.chains import shares_of
 from llmsim.engine.kv.prefix import PrefixCached
+from llmsim.engine.kv.shares import shares_of
 from llmsim.engine.kv.tiers import Share, Tiers
+from llmsim.engine.profile import Profile
 from llmsim.engine.request import Request
 from llmsim.spec.base import Strict
 
@@ -34,11 +35,18 @@ class Tiered(PrefixCached):
         self._has_moved = False
         self._writes_through = False
         self._layers = 1
+        self._profile: Profile | None = None
 
-    def attach(self, tiers: Tiers, layers: int = 1) -> None:
-        """``tiers``, the fastest first, lie below from now on; KV moves in so many parts, one behind the other."""
+    def attach(self, tiers: Tiers, layers: int = 1, profile: Profile | None = None) -> None:
+        """``tiers``, the fastest first, lie below from now on.
+
+        Args:
+            layers: Parts in which KV moves, one behind the other.
+            profile: How long a request alone takes, for tiers that load only what is faster.
+        """
         self.tiers = tiers
         self._layers = layers
+        self._profile = profile if any(tier.loads_if_faster for tier in tiers.tiers) else None
         self.chains.forgetting = self._forget
         self._writes_through = any(tier.writes_through for tier in tiers.tiers)
 
@@ -48,7 +56,9 @@ class Tiered(PrefixCached):
         if req.blocks:
             return found
         _, start, _ = self._match
-        shares = self.tiers.find(req, start, self._staged)
+        shares: Sequence[Share] = self.tiers.find(req, start, self._staged)
+        if self._profile is not None and shares:
+            shares = self.tiers.worthwhile(shares, start, self.now_s, self._profile.prefill_s)
         self._found = (req, start, shares)
         tokens = (start + sum(count for _, _, count in shares)) * self.block_size
         if tokens <= found:  # it has as much itself
@@ -86,18 +96,20 @@ class Tiered(PrefixCached):
         """See :class:`KVCache`."""
         if not super().reserve(req, tokens):
             return False
-        self._has_moved = True
-        self._tell()
+        if req.id >= 0:  # others hold room, also in mid-run, when it is open what has been forgotten by then
+            self._has_moved = True
+            self._tell()
         return True
 
     def release(self, req: Request) -> None:
         """See :class:`KVCache`."""
-        if self._writes_through and req.generated >= req.stop_at:
-            self.chains.name(req, req.input_tokens + req.generated - 1)
-            made = shares_of(req, 0, self.chains.named[req], self.block_size)
-            self.tiers.write_through([(key, count) for key, _, count in made][::-1], self.now_s)
         super().release(req)
-        self._tell()
+        if self._writes_through and req.generated >= req.stop_at:
+            written = (req.input_tokens + req.generated - 1) // self.block_size
+            made = [key for key, _, _ in shares_of(req, 0, written, self.block_size)]
+            self.tiers.write_through([(key, self.chains.cached(key)) for key in reversed(made)], self.now_s)
+        if req.id >= 0:
+            self._tell()
 
     def expect(self, req: Request, now_s: float) -> None:
         """See :class:`KVCache`. The pool is asked as it was when the tiers were last told."""

@@ -5,10 +5,10 @@ CachedAttention (Gao et al. 2024, arXiv 2403.19708), LMCache and Mooncake Store 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from llmsim.engine.kv.chains import shares_of
+from llmsim.engine.kv.shares import shares_of
 from llmsim.engine.kv.store import Store
 from llmsim.engine.pipe import Pipe
 from llmsim.engine.request import Request
@@ -26,6 +26,7 @@ class Tier:
         store: What lies in it; replicas that share the memory share the object.
         reads, writes: Its two directions.
         writes_through: Whether it is given what a request has made when that ends, and not what the tier above forgets.
+        loads_if_faster: Whether what is found here is left where it would be computed sooner.
         prefetches: Whether what a request finds here comes up to the first tier while that request waits.
         is_host: Whether what lies further down passes through it.
         hit_blocks: KV blocks that requests found here when they were first admitted.
@@ -37,6 +38,7 @@ class Tier:
     reads: Pipe
     writes: Pipe
     writes_through: bool = False
+    loads_if_faster: bool = False
     prefetches: bool = False
     is_host: bool = False
     hit_blocks: int = field(default=0, init=False)
@@ -90,6 +92,34 @@ class Tiers:
             if have < end:
                 break
         return found
+
+    def worthwhile(
+        self, shares: Sequence[Share], start: int, now_s: float, computed_s: Callable[[int, int], float]
+    ) -> Sequence[Share]:
+        """``shares``, which go on from KV block ``start``, up to what would be computed sooner. Pure query.
+
+        Args:
+            computed_s: Seconds to compute a prompt of so many tokens, of which so many are there.
+        """
+        for index in reversed(range(len(self.tiers))):
+            first = next((at for at, share in enumerate(shares) if share[0] == index), None)
+            if first is None or not self.tiers[index].loads_if_faster:
+                continue
+            before = start + sum(count for _, _, count in shares[:first])
+            after = before + sum(count for _, _, count in shares[first:])
+            size = self.block_size
+            if self._loaded_s(shares[first:], now_s) - now_s > computed_s(after * size, before * size):
+                shares = shares[:first]
+        return shares
+
+    def _loaded_s(self, shares: Sequence[Share], now_s: float) -> float:
+        """When ``shares`` would be in the pool. Pure query."""
+        ready_s = max(self.tiers[index].store.there_s.get(key, 0.0) for index, key, _ in shares)
+        for index, path in enumerate(self._up):
+            size = self.block_bytes * sum(count for each, _, count in shares if each == index)
+            if size:
+                ready_s = max(ready_s, *(pipe.would_arrive_s(size, now_s) for pipe in path))
+        return ready_s
 
     def keep(self, shares: Sequence[tuple[Hashable, int]], now_s: float) -> float:
         """The pool forgets the first blocks of hash blocks; returns when their room may be used again.

@@ -107,4 +107,4 @@ class Plans:
             return inf
         tight = plan.capacity.tightest
         blocks = plan.capacity.num_blocks / plan.capacity.sequences(self.context_tokens)
-        return max(0.0, tight.kv_bytes - self.batch * blocks * tight.block_bytes)
+        return max(0.0, tight.kv_bytes - self.batch * blocks * tight.pool_block_bytes)
