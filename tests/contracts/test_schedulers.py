@@ -147,7 +147,9 @@ class TestSkipJoinQueuesThatRecompute(SchedulerContract):
 
 class TestSkipJoinQueuesThatSwapAhead(SchedulerContract):
     scheduler = partial(SkipJoinQueues, options=QueueOptions(swap="proactive", idle_cache=0.2))
-    kv_caches = (preempting(Paged, PREEMPTION_MODES[0]), preempting(PrefixCached, PREEMPTION_MODES[0]))
+    kv_caches = tuple(
+        preempting(kv_cache, PREEMPTION_MODES[0]) for kv_cache in (Paged, PrefixCached, BY_LAYER)
+    )
 
 
 class TestS3(SchedulerContract):

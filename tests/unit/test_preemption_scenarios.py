@@ -42,6 +42,7 @@ def test_recompute_is_the_default(tmp_path):
         ("preemption_mode: {kind: recompute, swap_space: 1}", "swap_space"),
         ("preemption_mode: blocks, kv_cache: contiguous_max", "has none; take paged or token"),
         ("preemption_mode: blocks, enable_prefix_caching: true", "remove one of them"),
+        ("preemption_mode: blocks, kv_cache: radix", "remove one of them"),
     ],
 )
 def test_mistakes_are_said(tmp_path, engine, said):
@@ -72,3 +73,22 @@ def test_they_are_listed_with_their_options(capsys):
     assert list(rows) == plugins.PREEMPTION_MODES.names()
     assert rows["swap"]["options"] == "swap_space"
     assert "2309.06180" in rows["swap"]["source"]
+
+
+def test_layers_that_keep_a_window_move_what_they_keep(tmp_path):
+    """gpt-oss: half its layers keep 128 tokens. A long context is worth little more than half of its tokens."""
+    path = tmp_path / "windows.yaml"
+    path.write_text(
+        """
+model: gpt-oss-20b
+fleet: {accelerator: h100-sxm}
+engine: {preemption_mode: swap, num_kv_tokens: 20000, max_model_len: 12000}
+workload: {arrival: {kind: burst}, input_tokens: 9000, output_tokens: 1500, num_requests: 6}
+"""
+    )
+    whole = llmsim.run(load_scenario(path, ["engine.disable_hybrid_kv_cache_manager=true"]))
+    parts = llmsim.run(path)
+    per_preemption = [
+        run.summary["kv_swaps"]["out_bytes"] / run.summary["preemptions"] for run in (parts, whole)
+    ]
+    assert per_preemption[0] < 0.6 * per_preemption[1]

@@ -7,7 +7,7 @@ from functools import cache
 
 from llmsim import plugins
 from llmsim.cost.engines import engine_profile
-from llmsim.cost.footprint import block_bytes, stage_weight_bytes
+from llmsim.cost.footprint import stage_weight_bytes
 from llmsim.cost.intervals import model_spread
 from llmsim.cost.memory import KVCapacity, kv_capacity
 from llmsim.cost.parallel import ParallelPlan
@@ -73,9 +73,9 @@ class PoolPlan:
         per_device = stage_weight_bytes(model, self.plan, formats)
         self.weight_bytes = sum(size * self.plan.tp_of(stage) for stage, size in enumerate(per_device))
         self.num_layers = model.num_layers
-        self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
-        self.kv = KVPlan(pool, spec, model, self.plan, self.capacity, self.kv_bytes_per_token)
+        self.kv = KVPlan(pool, spec, model, self.plan, formats, self.capacity)
+        self.kv_bytes_per_token = self.kv.bytes_per_token
         self.max_model_len = self.kv.max_model_len
         self.knows = self._knowledge(loaded)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import inf
 
 from llmsim import plugins
+from llmsim.cost.footprint import block_bytes
 from llmsim.cost.memory import KVCapacity
-from llmsim.cost.parallel import ParallelPlan
+from llmsim.cost.parallel import ParallelPlan, layers_of
+from llmsim.cost.plan import Formats
 from llmsim.engine.kv.base import KVCache
 from llmsim.engine.kv.segments import SegmentReuse
 from llmsim.engine.kv.tiered import Tiered
@@ -28,11 +30,11 @@ class KVPlan:
     """How large a replica's KV pool is, how it is given out, and where KV goes that it has no room for.
 
     Args:
-        pool, spec, model, plan: What is served on what.
+        pool, spec, model, plan, formats: What is served on what.
         capacity: What memory leaves for KV.
-        bytes_per_token: KV of a token, over all devices and layers that keep it.
 
     Attributes:
+        bytes_per_token: KV of a token that every layer keeps, over all devices.
         num_tokens: Tokens of sequences that the pool holds, if every layer keeps them all.
         max_model_len: Most tokens of one request.
         tiers: The memories below the pools.
@@ -44,19 +46,26 @@ class KVPlan:
         spec: EngineSpec,
         model: ModelShape,
         plan: ParallelPlan,
+        formats: Formats,
         capacity: KVCapacity,
-        bytes_per_token: float,
     ) -> None:
         self._pool, self._spec, self._plan = pool, spec, plan
         self._accelerator = catalog.accelerator(pool.accelerator)
         self._num_layers = model.num_layers
         self.capacity = capacity
-        self.bytes_per_token = bytes_per_token
+        self.bytes_per_token = block_bytes(model.layers, formats, 1, 1)
+        self._parts = [
+            block_bytes(groups, formats, plan.tp_of(stage), 1) / plan.prefill_context_parallel_size
+            for stage, groups in enumerate(layers_of(model.layers, plan))
+        ]
+        """Of each stage, the KV bytes of a token on one of its devices."""
         self.num_tokens = spec.num_kv_tokens or capacity.num_tokens
         longest = capacity.longest if capacity.layout else self.num_tokens
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
-        self.tiers = PoolTiers(spec.kv_tiers, self._accelerator, plan.num_devices, pool.node, bytes_per_token)
+        self.tiers = PoolTiers(
+            spec.kv_tiers, self._accelerator, plan.num_devices, pool.node, self.bytes_per_token
+        )
 
     def new_cache(self, profile: Profile) -> KVCache:
         """The pool of a new replica.
@@ -108,7 +117,7 @@ class KVPlan:
         if not total:
             return HOST
         tokens_per_s = self._host_tokens_per_s(f"preemption_mode {self._spec.preemption_mode.kind}")
-        return HostMemory(total, total * tokens_per_s, max(self._token_bytes()) / total)
+        return HostMemory(total, total * tokens_per_s, max(self._parts) / total)
 
     def _host_tokens_per_s(self, what: str) -> float:
         """Tokens of KV that ``what`` moves to or from the host in a second."""
@@ -130,17 +139,13 @@ class KVPlan:
     def _slowest(self, bytes_per_s: list[float]) -> float:
         """Tokens in a second where each stage's devices move their part at a rate of their own, all at once."""
         return min(
-            (rate / size for rate, size in zip(bytes_per_s, self._token_bytes(), strict=True) if size),
+            (rate / size for rate, size in zip(bytes_per_s, self._parts, strict=True) if size),
             default=inf,
         )
 
-    def _token_bytes(self) -> list[float]:
-        """KV of a token on one device of each stage."""
-        return [stage.block_bytes / self.capacity.block_size for stage in self.capacity.stages]
-
     def _devices(self) -> list[Accelerator]:
         """What each stage runs on."""
-        return [self._plan.accelerator_of(stage.stage, self._accelerator) for stage in self.capacity.stages]
+        return [self._plan.accelerator_of(stage, self._accelerator) for stage in range(self._plan.num_stages)]
 
     def _problem(self, message: str) -> Problem:
         return Problem(f"fleet pool '{self._pool.name}'", message)

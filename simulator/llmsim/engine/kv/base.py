@@ -113,6 +113,7 @@ class KVCache(ABC):
 
     def take_back(self, blocks: int) -> None:
         """``blocks`` that decoding sequences held are free again. Changes the pool."""
+        self.preemption.freeing(self)
         self.free_blocks += blocks
 
     def put_away(self, req: Request, written: int) -> int:
@@ -122,6 +123,10 @@ class KVCache(ABC):
             How many of them it has for sure when it comes back, without having to compute them.
         """
         return self.preemption.put_away(self, req, written)
+
+    def worth_tokens(self, req: Request, written: int) -> int:
+        """Tokens of which every layer's KV is as much as ``req`` holds with ``written`` tokens in it. Pure query."""
+        return written
 
     def expect(self, req: Request, now_s: float) -> None:  # noqa: B027  # most need not know
         """``req`` has come to the server at ``now_s`` and will be looked for: what is far may come nearer."""

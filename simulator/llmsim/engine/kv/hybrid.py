@@ -201,6 +201,10 @@ class Hybrid(KVCache):
         req.blocks = 0
         del self.room[req]
 
+    def worth_tokens(self, req: Request, written: int) -> int:
+        """See :class:`KVCache`. A block is that of one group: all groups together have one of every layer."""
+        return min(written, req.blocks * self.block_size // self.layout.num_groups)
+
     def new_growth(self) -> Growth:
         """See :class:`KVCache`."""
         return HybridGrowth(self)

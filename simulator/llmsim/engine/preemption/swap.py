@@ -44,7 +44,9 @@ class Swap(Recompute):
     A scheduler may also move the KV of parked requests while iterations run: :meth:`send_out`, :meth:`send_in`.
 
     Only tokens that were computed are copied, at the full rate of the link: the time that vLLM loses to small copies,
-    block by block (paper, Fig. 19), is left out, as no figure is published for it. Recurrent states count nothing.
+    block by block (paper, Fig. 19), is left out, as no figure is published for it. Of layers that keep a window what
+    they keep is copied; recurrent states count nothing where all layers keep all. A request of several sequences goes
+    on from what one of them has, as with recompute.
 
     Source: Kwon et al. 2023, arXiv 2309.06180, §4.5; vLLM V0, ``--preemption-mode swap`` and ``--swap-space``.
     """
@@ -75,13 +77,14 @@ class Swap(Recompute):
 
     def put_away(self, kv: KVCache, req: Request, written: int) -> int:
         """See :class:`Recompute`."""
+        tokens = kv.worth_tokens(req, written)
         kv.release(req)
         if req in self._leaving:  # the copy under way is waited for
             self._out_s = max(self._out_s, self._leaving.pop(req))
             return written
-        if not self._take_room(req, written):
+        if not self._take_room(req, tokens):
             return 0
-        self._going += written
+        self._going += tokens
         return written
 
     def _take_room(self, req: Request, tokens: int) -> bool:
@@ -134,12 +137,13 @@ class Swap(Recompute):
         """Whether the KV of ``req`` is on the host, and nowhere else. Pure query."""
         return req in self._away and req not in self._leaving and req not in self._returning
 
-    def send_out(self, req: Request, now_s: float) -> bool:
+    def send_out(self, kv: KVCache, req: Request, now_s: float) -> bool:
         """Start to copy out the KV of ``req``, which is parked and holds its blocks until then; False without room."""
-        if not self._take_room(req, req.computed):
+        tokens = kv.worth_tokens(req, req.computed)
+        if not self._take_room(req, tokens):
             return False
-        self._leaving[req] = self.out.send(req.computed * self.host.bytes_per_token, now_s)
-        self.moved_out_tokens += req.computed
+        self._leaving[req] = self.out.send(tokens * self.host.bytes_per_token, now_s)
+        self.moved_out_tokens += tokens
         return True
 
     def stay(self, req: Request) -> None:
@@ -151,10 +155,10 @@ class Swap(Recompute):
 
         It gets room for the token that it goes on with as well.
         """
-        tokens = self._away[req]
-        if not kv.reserve(req, tokens + 1):
+        if not kv.reserve(req, req.computed + 1):
             return False
         kv.park(req)
+        tokens = self._away[req]
         self._returning[req] = self.back.send(tokens * self.host.bytes_per_token, max(now_s, self._out_s))
         self.moved_in_tokens += tokens
         return True

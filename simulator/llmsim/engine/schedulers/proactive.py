@@ -152,12 +152,12 @@ class Mover:
         return -negated_rank, -negated_id
 
     def _blocks_of(self, req: Request) -> int:
-        return -(-(req.computed + 1) // self.kv.block_size)
+        return self.kv.blocks_of(req.computed + 1)
 
     def _send_out(self, now_s: float) -> bool:
         """The last of the parked starts to leave; False when the host has no room for it."""
         req = self.parked[0]
-        if not self.swap.send_out(req, now_s):
+        if not self.swap.send_out(self.kv, req, now_s):
             return False
         self.parked.discard(req)
         self.leaving[req] = req.blocks
