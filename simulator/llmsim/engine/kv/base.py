@@ -113,6 +113,7 @@ class KVCache(ABC):
 
     def take_back(self, blocks: int) -> None:
         """``blocks`` that decoding sequences held are free again. Changes the pool."""
+        self.preemption.freeing(self)
         self.free_blocks += blocks
 
     def put_away(self, req: Request, written: int) -> int:
