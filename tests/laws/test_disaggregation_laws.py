@@ -112,3 +112,18 @@ workload: {{arrival: {{kind: constant, request_rate: 1}}, input_tokens: 1000, ou
     assert 2 * 0.01001 + record.handover.exposed_s == pytest.approx(
         req.finish_s - req.first_token_s, rel=1e-9
     )
+
+
+@pytest.mark.parametrize("kv_cache", ["buddy", "contiguous_max", "token", "radix"])
+def test_any_pool_holds_what_is_on_its_way(tmp_path: Path, kv_cache: str):
+    """Several prompts wait for their KV to be fetched at a time, in whatever the pool gives out."""
+    text = SCENARIO.format(
+        prefill=1, decode=1, mixed=1, stages=1, scheduler="chunked_prefill", kv_tokens=4000, seqs=8, seed=1,
+        transfer="whole", router="round_robin", decode_router="round_robin", arrival="{kind: burst}", spot="",
+        prefill_scaling="", decode_scaling="", fast_forward="true",
+    )  # fmt: skip
+    file = tmp_path / "one.yaml"
+    file.write_text(text.replace("engine: {", f"engine: {{max_model_len: 500, kv_cache: {kv_cache}, "))
+    record = simulate(load_scenario(file))
+    assert record.handover.requests > 10
+    assert {"completed"} == {req.status for req in record.requests}

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import llmsim
-from llmsim.contracts.trials import outcome, poisson_requests, preempting, share_prefixes
+from llmsim.contracts.trials import outcome, poisson_requests, preempting, require_same, share_prefixes
 from llmsim.cost.linear import LinearCost, LinearOptions
 from llmsim.engine.kv.paged import Paged, Token
 from llmsim.engine.kv.prefix import PrefixCached
@@ -33,7 +33,17 @@ from llmsim.sim.play import A_LINE, make_engine, play
 AN_ITERATION_A_SECOND = LinearCost(LinearOptions(iteration_s=1.0))
 
 
-def serve(requests, mode, *, num_kv_tokens, kv_cache=Token, cost=A_LINE, scheduler=ChunkedPrefill, **keys):
+def serve(
+    requests,
+    mode,
+    *,
+    num_kv_tokens,
+    kv_cache=Token,
+    cost=A_LINE,
+    scheduler=ChunkedPrefill,
+    fast_forward=True,
+    **keys,
+):
     """(record, engine) of ``requests`` on one replica whose pool has preemption ``mode``; laws checked."""
     log = StepLog()
     engine = make_engine(
@@ -44,6 +54,7 @@ def serve(requests, mode, *, num_kv_tokens, kv_cache=Token, cost=A_LINE, schedul
         num_kv_tokens=num_kv_tokens,
         limits=Limits(64, 10_000, 10_000),
         stages=[cost],
+        fast_forward=fast_forward,
     )
     record = play(requests, [engine], log, **keys)
     check(record)
@@ -83,6 +94,17 @@ def test_blocks_that_nobody_took_are_not_computed_again():
         record, _ = serve(two(), mode, num_kv_tokens=21, cost=AN_ITERATION_A_SECOND)
         computed.append([count for count in record.steps.column("prefill_tokens").tolist() if count])
     assert computed == [[15, 9], [15, 7], [15, 1]]
+
+
+def test_blocks_that_were_taken_do_not_come_back_with_what_was_in_them():
+    """Of 8 tokens kept in a pool of 10, beams take 4 beyond the 2 that are nobody's; one dies and gives 3 back."""
+    kv = preempting(Token, Blocks)(10, 1, 10)
+    req = Request(0, 0.0, 8, 2)
+    assert kv.admit(req, 8)
+    kv.put_away(req, 8)
+    kv.free_blocks -= 6
+    kv.take_back(3)
+    assert kv.find(req) == 4
 
 
 def test_who_goes_out_together_queues_for_one_link():
@@ -170,6 +192,20 @@ def test_a_slower_link_serves_later():
     recomputed = serve(poisson_requests(5), Recompute, num_kv_tokens=1000, kv_cache=Paged)[0].end_s
     assert ends == sorted(ends)
     assert ends[0] < recomputed < ends[-1]
+
+
+@pytest.mark.parametrize("mode", [link(1e5), Blocks])
+def test_beams_that_die_skip_ahead_as_they_step(mode):
+    """Blocks come back in the middle of a search: the same decisions at the same times from both."""
+    requests = [poisson_requests(5), poisson_requests(5)]
+    for req in requests[0] + requests[1]:
+        req.width = 3
+    fast, slow = (
+        serve(some, mode, num_kv_tokens=2500, kv_cache=Paged, fast_forward=is_fast)[0]
+        for some, is_fast in zip(requests, (True, False), strict=True)
+    )
+    assert sum(req.preemptions for req in fast.requests) > 5
+    require_same(outcome(fast), outcome(slow), "fast-forward equals stepping")
 
 
 @pytest.mark.parametrize("mode", [link(1e5), Blocks])

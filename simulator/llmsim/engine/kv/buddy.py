@@ -42,7 +42,7 @@ class Buddy(KVCache):
         super().__init__(num_tokens, 1, max_model_len, options)
         self.mode = (options or BuddyOptions()).reserve
         self._free: dict[int, set[int]] = {}  # piece size -> starts of free pieces of that size
-        self._held: dict[int, list[int]] = {}  # request id -> starts of its pieces
+        self._held: dict[Request, list[int]] = {}  # starts of its pieces
         start = 0
         for bit in reversed(range(self.num_blocks.bit_length())):  # largest pieces first keeps them aligned
             size = 1 << bit
@@ -74,7 +74,7 @@ class Buddy(KVCache):
                     self._give(taken, wanted)
                 return False
             starts.append(start)
-        self._held[req.id] = starts
+        self._held[req] = starts
         req.blocks = req.width * wanted
         self.free_blocks -= req.blocks
         self.num_sequences += req.width
@@ -83,7 +83,7 @@ class Buddy(KVCache):
     def release(self, req: Request) -> None:
         """See :class:`KVCache`."""
         size = req.blocks // req.width
-        for start in self._held.pop(req.id):
+        for start in self._held.pop(req):
             self._give(start, size)
         self.free_blocks += req.blocks
         self.num_sequences -= req.width
