@@ -82,9 +82,11 @@ class PoolPlan:
         self.kv_bytes_per_token = block_bytes(model.layers, formats, 1, 1)
         self.capacity = self._capacity(model, formats)
         self.pool_tokens = spec.num_kv_tokens or self.capacity.num_tokens
-        longest = self.capacity.longest if self.capacity.layout else self.pool_tokens
+        longest = self._longest()
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
+        if self.max_model_len > longest:
+            raise self._too_long(longest)
         self.knows = self._knowledge(loaded)
         self.tiers = PoolTiers(
             spec.kv_tiers, self.accelerator, self.plan.num_devices, pool.node, self.kv_bytes_per_token
@@ -190,7 +192,42 @@ class PoolPlan:
             problems = [Problem(where, problem.message) for problem in error.problems]
             raise DoesNotFitError(problems, hint=error.hint) from None
 
-    def _kv_cache(self) -> KVCache:
+    def _longest(self) -> int:
+        """Tokens of the longest request that the pool holds alone, in whole blocks and beside what is set aside.
+
+        Raises:
+            DoesNotFitError: Not even one block.
+        """
+        if self.capacity.layout:
+            return self.capacity.longest
+        kv = self._new_kv(self.pool_tokens)
+        if not kv.num_blocks:
+            raise DoesNotFitError(
+                Problem(
+                    f"fleet pool '{self.pool.name}'",
+                    f"kv_cache '{self.spec.kv_cache.kind}' has no block of {kv.block_size:,} tokens in a KV pool of "
+                    f"{self.pool_tokens:,}{self._set_aside()}; enlarge the pool, or change what takes it",
+                )
+            )
+        return kv.num_tokens
+
+    def _too_long(self, longest: int) -> DoesNotFitError:
+        """Why ``max_model_len`` cannot be."""
+        return DoesNotFitError(
+            Problem(
+                f"fleet pool '{self.pool.name}'",
+                f"max_model_len is {self.max_model_len:,} tokens, but of {self.pool_tokens:,} in the KV pool one "
+                f"request can have {longest:,}{self._set_aside()}; lower it, or enlarge the pool",
+            )
+        )
+
+    def _set_aside(self) -> str:
+        """What of the pool requests cannot have, in words; empty where that is less than a block."""
+        taken = self.spec.set_aside_tokens
+        return f" ({taken:,} are store_tokens)" if taken else ""
+
+    def _new_kv(self, max_model_len: int) -> KVCache:
+        """The pool's KV cache as it comes, without what it works with."""
         layout, kinds = self.capacity.layout, plugins.KV_CACHES
         if self.spec.kv_tiers:
             kinds = plugins.TIERED_CACHES
@@ -202,10 +239,14 @@ class PoolPlan:
         kv: KVCache = kv_class(
             self.pool_tokens,
             self.spec.block_size,
-            self.max_model_len,
+            max_model_len,
             options_of(kv_class, self.spec.kv_cache),
             **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
+        return kv
+
+    def _kv_cache(self) -> KVCache:
+        kv = self._new_kv(self.max_model_len)
         kv.preemption = self._preemption()
         if isinstance(kv, SegmentReuse):
             kv.way = Pipe(self._tokens_per_s(kv.store_in))

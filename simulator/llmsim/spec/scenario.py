@@ -209,6 +209,12 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{engine.max_model_len} tokens are more than the KV pool holds (num_kv_tokens is "
             f"{engine.num_kv_tokens}); lower it or enlarge the pool",
         )
+    if engine.num_kv_tokens and engine.set_aside_tokens >= engine.num_kv_tokens:
+        yield (
+            (*place, "kv_cache"),
+            f"store_tokens {engine.set_aside_tokens} leave nothing of the KV pool (num_kv_tokens is "
+            f"{engine.num_kv_tokens}); lower them or enlarge the pool",
+        )
     tokens, sequences = engine.max_num_batched_tokens, engine.max_num_seqs
     if engine.scheduler.kind == "chunked_prefill" and tokens < sequences:
         yield (
