@@ -244,15 +244,21 @@ def length_conflicts(
     """What makes every request of ``workload`` too long for every pool.
 
     Args:
-        workload: Its fixed lengths are looked at; draws and traces may fit.
+        workload: Its fixed lengths are looked at, and what all prompts share; draws and traces may fit.
         limits: Most tokens of prompt and output in each pool; None where that is not known.
         name: What sets the limits.
     """
     prompt, output, shared = workload.input_tokens, workload.output_tokens, workload.prefix_tokens
     known = [limit for limit in limits if limit is not None]
-    if not isinstance(prompt, int) or len(known) < len(limits):
+    if len(known) < len(limits):
         return
     limit = max(known)
+    if shared >= limit:
+        key = "segments" if workload.segments else "shared_prefix"
+        yield ("workload", key), f"{shared} tokens leave no room for a prompt within {name} ({limit} tokens)"
+        return
+    if not isinstance(prompt, int):
+        return
     prompt += shared
     if prompt >= limit:
         yield (
