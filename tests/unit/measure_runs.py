@@ -118,4 +118,5 @@ def scenario_like(slo: Slo | None = None, **engine: Any) -> Any:
         engine_of=lambda pool: made,
         workload=SimpleNamespace(arrival=None, pace=None, beam_width=1),
         energy=Energy(),
+        simulation=SimpleNamespace(max_duration_s=1.0),
     )

@@ -81,6 +81,12 @@ def problems_of(path: Path, *sets: str) -> list[str]:
             "max_num_seqs: 64",
             "kv_cache: token\n  num_kv_tokens: 100",
         ),
+        (
+            "10:18: workload.shared_prefix: 600 tokens leave no room for a prompt within num_kv_tokens (496 tokens)",
+            "max_num_seqs: 64\nworkload:\n  arrival: {kind: poisson, request_rate: 10}\n  input_tokens: 100",
+            "num_kv_tokens: 500\nworkload:\n  arrival: {kind: poisson, request_rate: 10}\n"
+            "  shared_prefix: {tokens: 600}\n  input_tokens: {kind: uniform, min: 1, max: 9}",
+        ),
         ("2:8: model: `assume` is for reading a config.json", "./config.json", "{name: opt-13b, assume: llama}"),
         ("7:21: engine.scheduler.kind: unknown scheduler 'vlm'", "max_num_seqs: 64", "scheduler: {kind: vlm}"),
     ],

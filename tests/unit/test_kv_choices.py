@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from llmsim.api import load
+from llmsim.api import load, run
 from llmsim.engine.kv.hybrid import Hybrid
 from llmsim.engine.kv.paged import Paged
 from llmsim.engine.kv.prefix import PrefixCached
-from llmsim.errors import ScenarioError
+from llmsim.errors import DoesNotFitError, ScenarioError
 from llmsim.measure.records import StepLog
 from llmsim.planning.bounds.bounds import find_bounds
 from llmsim.planning.bounds.offered import draw_offered
@@ -87,6 +87,40 @@ def test_a_given_pool_is_what_it_would_hold_uniformly(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("kv_cache", "longest"),
+    [
+        ("paged", 8000),
+        ("token", 8010),
+        ("contiguous_max", 8010),
+        ({"kind": "radix", "page_size": 300}, 7800),
+        ({"kind": "segment", "store_tokens": 3000}, 5008),
+        ({"kind": "segment", "store": "host", "store_tokens": 3000}, 8000),
+    ],
+)
+def test_a_request_may_be_as_long_as_the_pool_in_whole_blocks(tmp_path, kv_cache, longest):
+    """Orca reserves the longest output; what no pool holds it would wait for, and everybody behind it."""
+    engine = {"num_kv_tokens": 8010, "kv_cache": kv_cache, "scheduler": "orca", "version": "0.9.0"}
+    assert pool_of(tmp_path, engine).max_model_len == longest
+    assert run(loaded(tmp_path, engine)).summary["completed"] == 20
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ({"max_model_len": 8010}, "max_model_len is 8,010 tokens, but .* can have 8,000; lower it"),
+        (
+            {"max_model_len": 6000, "kv_cache": {"kind": "segment", "store_tokens": 3000}},
+            r"one request can have 5,008 \(3,000 are store_tokens\)",
+        ),
+    ],
+)
+def test_a_pool_too_small_is_said(tmp_path, engine, words):
+    """Whole blocks count, and what segments take is gone."""
+    with pytest.raises(DoesNotFitError, match=words):
+        pool_of(tmp_path, {"num_kv_tokens": 8010, "version": "0.9.0"} | engine)
+
+
+@pytest.mark.parametrize(
     ("engine", "words"),
     [
         ({"disable_hybrid_kv_cache_manager": False, "enable_prefix_caching": True}, EVERY),
@@ -99,6 +133,10 @@ def test_a_given_pool_is_what_it_would_hold_uniformly(tmp_path):
         (
             {"kv_cache": "radix", "enable_prefix_caching": True, "kv_tiers": [{"kind": "host", "size": 10}]},
             "kv_cache 'radix' has no tiers",
+        ),
+        (
+            {"num_kv_tokens": 8000, "kv_cache": {"kind": "segment", "store_tokens": 8000}},
+            "store_tokens 8000 leave nothing of the KV pool",
         ),
         ({"scheduler": "lpm"}, "lpm goes by what a prefix cache holds"),
         ({"kv_cache": {"kind": "radix", "page_size": 0}}, "page_size"),

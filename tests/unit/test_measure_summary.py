@@ -193,11 +193,14 @@ def test_a_stopped_run_says_so():
     assert summary_of(record)["notes"][0].startswith("partial")
 
 
-@pytest.mark.parametrize(("interrupted", "why"), [(False, "time limit"), (True, "Ctrl-C")])
-def test_unfinished_requests_are_noted(interrupted, why):
+@pytest.mark.parametrize(
+    ("interrupted", "end_s", "why"),
+    [(False, 1.0, "time limit"), (True, 1.0, "Ctrl-C"), (False, 0.9, "the scheduler left them waiting")],
+)
+def test_unfinished_requests_are_noted(interrupted, end_s, why):
     """How many were cut off, and by what: their latencies are in no statistic."""
-    requests = [complete(make_request(0, 0.0), 0.0, 0.5, 1.0), make_request(1, 0.5, status="unfinished")]
-    notes = summary_of(make_record(requests, end_s=1.0, interrupted=interrupted))["notes"]
+    requests = [complete(make_request(0, 0.0), 0.0, 0.5, 0.9), make_request(1, 0.5, status="unfinished")]
+    notes = summary_of(make_record(requests, end_s=end_s, interrupted=interrupted))["notes"]
 
     assert any("1 of 2 requests are unfinished" in note and why in note for note in notes)
 

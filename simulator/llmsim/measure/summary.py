@@ -212,9 +212,13 @@ def _unfinished_note(record: RunRecord, scenario: Scenario, table: RequestTable)
         why = "Ctrl-C ended the run"
     elif record.fleet is not None and record.fleet.given_up:
         why = record.fleet.given_up
-    elif record.fleet is not None and record.end_s < (scenario.simulation.max_duration_s or inf):
-        why = "no replica was left to serve them, and none would come"
+    elif record.end_s < (scenario.simulation.max_duration_s or inf):
+        changes = record.fleet is not None
+        why = "no replica was left to serve them, and none would come" if changes else NEVER_SCHEDULED
     return f"{count:,} of {len(table):,} requests are unfinished: {why}; latencies leave them out"
+
+
+NEVER_SCHEDULED = "the scheduler left them waiting when nothing else was to do"
 
 
 def _highest_percentile(scenario: Scenario) -> float:

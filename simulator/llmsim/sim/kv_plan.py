@@ -38,6 +38,9 @@ class KVPlan:
         num_tokens: Tokens of sequences that the pool holds, if every layer keeps them all.
         max_model_len: Most tokens of one request.
         tiers: The memories below the pools.
+
+    Raises:
+        DoesNotFitError: The pool does not hold one longest request.
     """
 
     def __init__(
@@ -60,9 +63,16 @@ class KVPlan:
         ]
         """Of each stage, the KV bytes of a token on one of its devices."""
         self.num_tokens = spec.num_kv_tokens or capacity.num_tokens
-        longest = capacity.longest if capacity.layout else self.num_tokens
+        longest = self._longest()
         # As vLLM's `--max-model-len auto`: the model's own limit, or what the pool holds if that is less.
         self.max_model_len = spec.max_model_len or min(model.max_position_embeddings, longest)
+        if self.max_model_len > longest:
+            raise DoesNotFitError(
+                self._problem(
+                    f"max_model_len is {self.max_model_len:,} tokens, but of {self.num_tokens:,} in the KV pool one "
+                    f"request can have {longest:,}{self._set_aside()}; lower it, or enlarge the pool"
+                )
+            )
         self.tiers = PoolTiers(
             spec.kv_tiers, self._accelerator, plan.num_devices, pool.node, self.bytes_per_token
         )
@@ -71,9 +81,21 @@ class KVPlan:
         """The pool of a new replica.
 
         Raises:
-            DoesNotFitError: It does not hold a single reservation.
             ScenarioError: KV is to go where the catalogue knows no way to.
         """
+        kv = self._bare_cache(self.max_model_len)
+        kv.preemption = self._preemption()
+        if isinstance(kv, SegmentReuse):
+            kv.way = Pipe(
+                self._copies_per_s() if kv.store_in == "gpu" else self._host_tokens_per_s("segments")
+            )
+        if isinstance(kv, Tiered):
+            parts = self._num_layers if self._spec.kv_loading == "layerwise" else 1
+            kv.attach(self.tiers.of_replica(kv.block_size), parts, profile)
+        return kv
+
+    def _bare_cache(self, max_model_len: int) -> KVCache:
+        """The pool as it comes, without what lies behind it."""
         layout, kinds = self.capacity.layout, plugins.KV_CACHES
         if self._spec.kv_tiers:
             kinds = plugins.TIERED_CACHES
@@ -85,26 +107,34 @@ class KVPlan:
         kv: KVCache = kv_class(
             self.num_tokens,
             self._spec.block_size,
-            self.max_model_len,
+            max_model_len,
             options_of(kv_class, self._spec.kv_cache),
             **({"layout": layout, "num_blocks": self.capacity.num_blocks} if layout else {}),
         )
+        return kv
+
+    def _longest(self) -> int:
+        """Tokens of the longest request that the pool holds alone, in whole blocks and beside what is set aside.
+
+        Raises:
+            DoesNotFitError: Not even one block.
+        """
+        if self.capacity.layout:
+            return self.capacity.longest
+        kv = self._bare_cache(self.num_tokens)
         if not kv.num_blocks:
             raise DoesNotFitError(
                 self._problem(
-                    f"a KV pool of {self.num_tokens:,} tokens holds no {self._spec.kv_cache.kind} reservation of "
-                    f"{kv.block_size:,} tokens (max_model_len {self.max_model_len:,}); lower max_model_len"
+                    f"kv_cache '{self._spec.kv_cache.kind}' has no block of {kv.block_size:,} tokens in a KV pool of "
+                    f"{self.num_tokens:,}{self._set_aside()}; enlarge the pool, or change what takes it"
                 )
             )
-        kv.preemption = self._preemption()
-        if isinstance(kv, SegmentReuse):
-            kv.way = Pipe(
-                self._copies_per_s() if kv.store_in == "gpu" else self._host_tokens_per_s("segments")
-            )
-        if isinstance(kv, Tiered):
-            parts = self._num_layers if self._spec.kv_loading == "layerwise" else 1
-            kv.attach(self.tiers.of_replica(kv.block_size), parts, profile)
-        return kv
+        return kv.num_tokens
+
+    def _set_aside(self) -> str:
+        """What of the pool requests cannot have, in words; empty where that is less than a block."""
+        taken = self._spec.set_aside_tokens
+        return f" ({taken:,} are store_tokens)" if taken else ""
 
     def _preemption(self) -> Recompute:
         mode: type[Recompute] = plugins.PREEMPTION_MODES.get(self._spec.preemption_mode.kind)

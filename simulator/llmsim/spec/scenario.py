@@ -209,6 +209,12 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
             f"{engine.max_model_len} tokens are more than the KV pool holds (num_kv_tokens is "
             f"{engine.num_kv_tokens}); lower it or enlarge the pool",
         )
+    if engine.num_kv_tokens and engine.set_aside_tokens >= engine.num_kv_tokens:
+        yield (
+            (*place, "kv_cache"),
+            f"store_tokens {engine.set_aside_tokens} leave nothing of the KV pool (num_kv_tokens is "
+            f"{engine.num_kv_tokens}); lower them or enlarge the pool",
+        )
     tokens, sequences = engine.max_num_batched_tokens, engine.max_num_seqs
     if engine.scheduler.kind == "chunked_prefill" and tokens < sequences:
         yield (
@@ -238,15 +244,21 @@ def length_conflicts(
     """What makes every request of ``workload`` too long for every pool.
 
     Args:
-        workload: Its fixed lengths are looked at; draws and traces may fit.
+        workload: Its fixed lengths are looked at, and what all prompts share; draws and traces may fit.
         limits: Most tokens of prompt and output in each pool; None where that is not known.
         name: What sets the limits.
     """
     prompt, output, shared = workload.input_tokens, workload.output_tokens, workload.prefix_tokens
     known = [limit for limit in limits if limit is not None]
-    if not isinstance(prompt, int) or len(known) < len(limits):
+    if len(known) < len(limits):
         return
     limit = max(known)
+    if shared >= limit:
+        key = "segments" if workload.segments else "shared_prefix"
+        yield ("workload", key), f"{shared} tokens leave no room for a prompt within {name} ({limit} tokens)"
+        return
+    if not isinstance(prompt, int):
+        return
     prompt += shared
     if prompt >= limit:
         yield (

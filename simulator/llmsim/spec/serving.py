@@ -143,11 +143,19 @@ class Engine(Strict):
         """Whether the KV of finished requests is kept for prompts that begin alike. Pure query."""
         return self.enable_prefix_caching or self.kv_cache.kind in REMEMBERING
 
+    @property
+    def set_aside_tokens(self) -> int:
+        """Tokens of the KV pool that no request can have: those of a store of segments. Pure query."""
+        options = self.kv_cache.options
+        in_pool = self.kv_cache.kind == "segment" and options.get("store", "gpu") == "gpu"
+        return int(options.get("store_tokens") or 0) if in_pool else 0
+
     def longest(self, limit: int | None = None) -> int | None:
         """Most tokens of one request, as far as the keys say: ``limit`` where max_model_len is null. Pure query."""
         block = 1 if self.kv_cache.kind == "token" else self.block_size
         block = int(self.kv_cache.options.get("page_size", block))
-        pool = None if self.num_kv_tokens is None else self.num_kv_tokens // block * block
+        taken = self.set_aside_tokens
+        pool = None if self.num_kv_tokens is None else (self.num_kv_tokens - taken) // block * block
         return min(
             (tokens for tokens in (self.max_model_len or limit, pool) if tokens is not None), default=None
         )
