@@ -128,7 +128,7 @@ def test_a_pool_too_small_is_said(tmp_path, engine, words):
         ({"disable_hybrid_kv_cache_manager": False, "preemption_mode": "blocks"}, EVERY),
         (
             {"kv_cache": "radix", "preemption_mode": "blocks"},
-            "blocks is what enable_prefix_caching does anyway",
+            "blocks is what a prefix cache does anyway",
         ),
         (
             {"kv_cache": "radix", "enable_prefix_caching": True, "kv_tiers": [{"kind": "host", "size": 10}]},

@@ -58,6 +58,7 @@ def chat(path: Path, *tiers: dict[str, Any], **fleet: Any) -> LoadedScenario:
         ([BIG | {"prefetch": True}], "engine.kv_tiers.0.prefetch: brings KV up to a host tier"),
         ([{"kind": "nvme", "size": 1, "prefetch": True}], "engine.kv_tiers.0.prefetch: brings KV up"),
         ([BIG | {"size": -1}], "engine.kv_tiers.0.size: "),
+        ([BIG | {"size": 0}], "engine.kv_tiers.0.size: "),
         ([BIG | {"write_bandwidth": 0}], "engine.kv_tiers.0.write_bandwidth: "),
         ([{"kind": "disk", "size": 1}], "engine.kv_tiers.0.kind: "),
     ],

@@ -41,8 +41,8 @@ def test_recompute_is_the_default(tmp_path):
         ("preemption_mode: {kind: swap, swap_space: -1}", "greater than or equal to 0"),
         ("preemption_mode: {kind: recompute, swap_space: 1}", "swap_space"),
         ("preemption_mode: blocks, kv_cache: contiguous_max", "has none; take paged or token"),
-        ("preemption_mode: blocks, enable_prefix_caching: true", "remove one of them"),
-        ("preemption_mode: blocks, kv_cache: radix", "remove one of them"),
+        ("preemption_mode: blocks, enable_prefix_caching: true", "remove this, or enable_prefix_caching"),
+        ("preemption_mode: blocks, kv_cache: radix", "remove this, or kv_cache .radix."),
     ],
 )
 def test_mistakes_are_said(tmp_path, engine, said):
@@ -54,7 +54,7 @@ def test_mistakes_are_said(tmp_path, engine, said):
 def test_a_pools_own_keys_are_held_against_the_scenarios(tmp_path):
     """A pool that takes blocks one by one where the scenario caches prefixes."""
     path = scenario(tmp_path, "enable_prefix_caching: true", ", engine: {preemption_mode: blocks}")
-    with pytest.raises(ScenarioError, match="remove one of them"):
+    with pytest.raises(ScenarioError, match="remove this, or"):
         llmsim.load(path)
 
 

@@ -23,7 +23,7 @@ class KVTier(Strict):
         description="host: memory of the machine; nvme: its drive; remote: a store that all replicas of a pool share, "
         "as Mooncake Store"
     )
-    size: Annotated[float, Quantity("GiB"), Field(ge=0, le=MOST_GIB)] = Field(
+    size: Annotated[float, Quantity("GiB"), Field(gt=0, le=MOST_GIB)] = Field(
         description="what it holds: of one replica's KV, over all its accelerators, as vLLM's --kv-offloading-size; "
         "of a remote one, of all replicas of the pool"
     )

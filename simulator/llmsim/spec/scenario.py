@@ -234,7 +234,12 @@ def _engine_conflicts(engine: Engine, place: Place) -> Iterator[tuple[Place, str
     elif engine.caches_prefixes:
         yield (
             (*place, "preemption_mode"),
-            f"{mode} is what enable_prefix_caching does anyway, by rules of its own; remove one of them",
+            f"{mode} is what a prefix cache does anyway, by rules of its own; remove this, or "
+            + (
+                "enable_prefix_caching"
+                if engine.enable_prefix_caching
+                else f"kv_cache '{engine.kv_cache.kind}'"
+            ),
         )
 
 
