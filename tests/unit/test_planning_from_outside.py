@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,8 @@ def test_no_cell_of_a_sweep_is_cut(width):
 
 
 PATIENCE_S = 60
+HEED_CTRL_C = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+"""What a shell starts in the background ignores it, and so would the tests' own processes."""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals to a process group")
@@ -237,8 +240,9 @@ def test_ctrl_c_ends_quickly_without_a_trace(tmp_path, options):
     program = [sys.executable, "-m", "llmsim", command, str(small(tmp_path)), *rest, "--set",
                "workload.num_requests=3000000", "--workers", "2", "--out", str(out)]  # fmt: skip
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=HEED_CTRL_C,  # noqa: PLW1509  it takes no lock
+    ) as running:  # fmt: skip
         start_s = time.monotonic()
         while not out.exists() and time.monotonic() - start_s < PATIENCE_S:
             time.sleep(0.05)
