@@ -305,7 +305,7 @@ def test_no_way_to_the_host_is_said(tmp_path):
         llmsim.run(scenario(tmp_path, "swap", **{"a100-sxm-40gb": "tpu-v5p"}))
     with pytest.raises(ScenarioError, match="kv_cache 'buddy' has none"):
         llmsim.load(scenario(tmp_path, "blocks", **{"  max_model_len": "  kv_cache: buddy\n  max_model_len"}))
-    with pytest.raises(ScenarioError, match="enable_prefix_caching does anyway"):
+    with pytest.raises(ScenarioError, match="a prefix cache does anyway"):
         llmsim.load(
             scenario(
                 tmp_path,
