@@ -53,7 +53,7 @@ class TestChunkedPrefill(SchedulerContract):
 
 class TestSimpleChunking(SchedulerContract):
     scheduler = SimpleChunking
-    kv_caches = EVERY_CACHE
+    kv_caches = (Paged, Buddy)
 
 
 class TestVllm(SchedulerContract):
@@ -83,7 +83,7 @@ IN_BUCKETS = Knowledge(Buckets(900, seed=3, options=BucketOptions(preset="s3-pil
 
 class TestShortestJob(SchedulerContract):
     scheduler = informed(ShortestJobFirst, FALLIBLE)
-    kv_caches = EVERY_CACHE
+    kv_caches = (Paged, ContiguousMax)
 
 
 class TestShortestJobWithoutPredictor(SchedulerContract):
@@ -97,7 +97,7 @@ class TestShortestRemaining(SchedulerContract):
 
 class TestShortestRemainingThatErrs(SchedulerContract):
     scheduler = informed(ShortestRemaining, FALLIBLE, ShortestRemainingOptions(keep_kv=False, aging=10.0))
-    kv_caches = EVERY_CACHE
+    kv_caches = (Paged, Token)
 
 
 class TestShortestRemainingOfTrail(SchedulerContract):
