@@ -40,6 +40,9 @@ TIERS = (
     "{kind: remote, size: 16TiB, prefetch: true}]"
 )
 
+NEEDS = {"lpm": ("engine.enable_prefix_caching=true",)}
+"""What a scheduler cannot do without."""
+
 DAY = (
     "model=llama-3.1-70b",
     "fleet={accelerator: a100-sxm-80gb, tensor_parallel_size: 4, replicas: 40, "
@@ -108,7 +111,7 @@ def measure_schedulers(steady: str) -> None:
     third = measure("chunked_prefill", 0, *limits) / 3
     for name in plugins.SCHEDULERS.names():
         if name != "chunked_prefill":
-            measure(name, third, f"engine.scheduler={name}", *limits)
+            measure(name, third, f"engine.scheduler={name}", *NEEDS.get(name, ()), *limits)
 
 
 def rows(capacity: float) -> dict[str, Callable[[], object]]:
