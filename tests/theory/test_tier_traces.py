@@ -13,7 +13,7 @@ from llmsim.engine.pipe import Pipe
 from llmsim.engine.request import Request
 from llmsim.files.traces import read_trace
 
-TRACES = Path("/work/shared/data/traces")
+TRACES = Path(__file__).parents[3] / "shared" / "data" / "traces"
 RATES = [("mooncake_conversation_trace.jsonl", 0.3736), ("mooncake_synthetic_trace.jsonl", 0.6512)]
 """Token hit rates of an infinite cache, published with the traces (Mooncake, FAST'25)."""
 
