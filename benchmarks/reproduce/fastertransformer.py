@@ -7,8 +7,11 @@ from llmsim.engine.plan import StepPlan, Wait
 from llmsim.engine.schedulers.dynamic import Dynamic
 from llmsim.plugins import SCHEDULERS
 
+KIND = "fastertransformer"
+"""The name it is registered by."""
 
-@SCHEDULERS.register("fastertransformer")
+
+@SCHEDULERS.register(KIND)
 class FasterTransformer(Dynamic):
     """One batch at a time, whose first iteration computes as much of each prompt as the shortest one has.
 

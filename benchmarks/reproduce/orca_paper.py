@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from reproduce import fastertransformer  # noqa: F401  # registers its scheduler
+from reproduce import fastertransformer
 from reproduce.page import Reproduction, Row, relative
 from reproduce.runs import highest, normalised_latencies_s, run
 
@@ -24,7 +24,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 ENGINES: dict[str, dict[str, Any]] = {
     "orca": {"scheduler": "orca", "kv_cache": "paged"},
-    "fastertransformer": {"scheduler": "fastertransformer", "kv_cache": "contiguous_max"},
+    "fastertransformer": {"scheduler": fastertransformer.KIND, "kv_cache": "contiguous_max"},
 }
 TRACE = {
     "input_tokens": {"kind": "uniform", "min": 32, "max": 512},

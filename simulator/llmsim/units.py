@@ -15,10 +15,13 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+GIB = 2**30
+"""Bytes of a GiB."""
+
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15} | {
     "KiB": 2**10,
     "MiB": 2**20,
-    "GiB": 2**30,
+    "GiB": GIB,
     "TiB": 2**40,
 }
 _BITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

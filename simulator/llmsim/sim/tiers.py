@@ -11,7 +11,7 @@ from llmsim.engine.pipe import Pipe
 from llmsim.files.machines import machine_of
 from llmsim.spec.hardware import Accelerator
 from llmsim.spec.kv_tiers import KVTier
-from llmsim.units import format_bytes, format_si
+from llmsim.units import GIB, format_bytes, format_si
 
 NVME_READ_BYTES_PER_S, NVME_WRITE_BYTES_PER_S = 6.5e9, 3.5e9
 NVME_SOURCE = "one drive, Samsung PM9A3, sequential: heise.de/-4720224"
@@ -48,7 +48,7 @@ class TierPlan(NamedTuple):
             rates = f"{rates} up, {format_si(self.write_bytes_per_s, 'B/s')} down"
         prefetch = ", prefetched" if spec.prefetch else ""
         return (
-            f"{spec.kind} {format_bytes(spec.size * 2**30)} {whose}, {rates}, write-{spec.write}{prefetch}",
+            f"{spec.kind} {format_bytes(spec.size * GIB)} {whose}, {rates}, write-{spec.write}{prefetch}",
             self.source,
         )
 
@@ -99,7 +99,7 @@ class PoolTiers:
     def _store(self, spec: KVTier, block_bytes: float) -> Store:
         if spec.kind == "remote" and self._remote is not None:
             return self._remote
-        store = Store(int(spec.size * 2**30 / block_bytes) if block_bytes else 0)
+        store = Store(int(spec.size * GIB / block_bytes) if block_bytes else 0)
         if spec.kind == "remote":
             self._remote = store
         return store

@@ -14,11 +14,10 @@ from llmsim.engine.preemption.recompute import Recompute
 from llmsim.engine.request import Request
 from llmsim.engine.run import TIE
 from llmsim.spec.base import Strict
+from llmsim.units import GIB
 
 if TYPE_CHECKING:
     from llmsim.engine.kv.base import KVCache
-
-GIB = 1 << 30
 
 
 class SwapOptions(Strict):
