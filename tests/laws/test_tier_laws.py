@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_prefix_laws import SIZE, Model, check_blocks, hash_of, new_request, step, steps
-from tier_runs import AT_ONCE, TOKEN_BYTES, UNLIMITED, alike, cached, pool, serve, tier
+from tier_runs import AT_ONCE, TOKEN_BYTES, UNLIMITED, alike, cached, made_of, pool, serve, tier
 
 from llmsim.contracts import KVCacheContract, outcome, require_same
 from llmsim.engine.kv.prefix import PrefixCached
@@ -130,7 +131,7 @@ def test_a_larger_host_never_hits_less(prompts, num_blocks, write):
     """One request after another, what a host's memory holds a larger one holds too."""
     hits = []
     for room in (0, 5, 12, 60, UNLIMITED):
-        host = lambda room=room: [tier("host", room, writes_through=write == "through")]  # noqa: E731
+        host = made_of(partial(tier, "host", room, writes_through=write == "through"))
         kv, found = pool(host)(num_blocks * SIZE, SIZE, 1000), []
         for number, (pick, length) in enumerate(prompts):
             req = new_request(number, pick, length)
@@ -215,10 +216,10 @@ def test_fast_forward_equals_stepping_where_replicas_share(through):
     runs = []
     for fast in (True, False):
         store = Store(2000)
-        tiers = lambda store=store: [  # noqa: E731
-            tier("host", 60, 2e7),
-            tier("remote", rate=5e6, store=store, writes_through=through, prefetches=True),
-        ]
+        tiers = made_of(
+            partial(tier, "host", 60, 2e7),
+            partial(tier, "remote", rate=5e6, store=store, writes_through=through, prefetches=True),
+        )
         runs.append(serve(alike(12, 200, rate_per_s=12.0), [pool(tiers)] * 2, 1500, fast_forward=fast))
     (fast, engines), (slow, _) = runs
 
@@ -231,7 +232,7 @@ def test_a_slower_link_makes_users_wait(write):
     """Mean time to first token rises as the link slows; nobody is lost, whatever it is."""
     means = []
     for rate in (AT_ONCE, 1e8, 1e6, 1e4):
-        host = lambda rate=rate: [tier("host", rate=rate, writes_through=write)]  # noqa: E731
+        host = made_of(partial(tier, "host", rate=rate, writes_through=write))
         record, _ = serve(alike(5, 150), [pool(host)], 3000)
         assert all(req.status == "completed" for req in record.requests)
         means.append(sum(req.first_token_s - req.arrival_s for req in record.requests))
@@ -296,7 +297,7 @@ def test_write_through_makes_nobody_wait_to_write():
 @pytest.mark.parametrize("through", [False, True])
 def test_what_is_there_is_not_written_again(through):
     """A, B and A again, and a prompt without hashes: 32 blocks of each go down once, as far as their room was taken."""
-    host = lambda: [tier("host", writes_through=through)]  # noqa: E731
+    host = made_of(partial(tier, "host", writes_through=through))
     _, engines = serve(one_after_another([A, B, A, (), A]), [pool(host)], 512)
     [below] = engines[0].kv.tiers.tiers
 
@@ -316,7 +317,7 @@ def test_what_is_computed_sooner_is_not_loaded():
     """With ``if_faster``, a link below the rate of computing leaves it alone, and one above it is taken."""
     even = FOUND / prefill_s(496, 0)
     for link, cached_tokens in ((0.99 * even, 0), (1.01 * even, 496)):
-        host = lambda link=link: [tier("host", rate=link, writes_through=True, loads_if_faster=True)]  # noqa: E731
+        host = made_of(partial(tier, "host", rate=link, writes_through=True, loads_if_faster=True))
         record, _ = serve(one_after_another([A, B, A]), [pool(host)], 512)
         assert record.requests[2].cached_tokens == cached_tokens
 
@@ -338,10 +339,10 @@ def test_prefetch_leaves_the_host_link_only():
         requests = one_after_another([A, B, C, (), A])
         requests[3].output_tokens = requests[3].stop_at = 380
         requests[4].arrival_s = requests[3].arrival_s + 0.1
-        tiers = lambda prefetches=prefetches: [  # noqa: E731
-            tier("host", 40, link, write_rate=AT_ONCE),
-            tier("nvme", rate=drive, writes_through=True, prefetches=prefetches),
-        ]
+        tiers = made_of(
+            partial(tier, "host", 40, link, write_rate=AT_ONCE),
+            partial(tier, "nvme", rate=drive, writes_through=True, prefetches=prefetches),
+        )
         record, _ = serve(requests, [pool(tiers)], 912)
         before, last = record.requests[3:]
         assert last.cached_tokens == 496
@@ -356,7 +357,7 @@ def test_replicas_share_a_remote_store():
     shared = Store(UNLIMITED)
     found = {}
     for name, store in (("own", None), ("shared", shared)):
-        tiers = lambda store=store: [tier("host", 4), tier("remote", store=store, writes_through=True)]  # noqa: E731
+        tiers = made_of(partial(tier, "host", 4), partial(tier, "remote", store=store, writes_through=True))
         record, _ = serve(one_after_another([A, A, B, B]), [pool(tiers)] * 2, 512)
         found[name] = [req.cached_tokens for req in record.requests]
 

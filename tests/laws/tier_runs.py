@@ -26,6 +26,11 @@ def tier(kind, blocks=UNLIMITED, rate=AT_ONCE, *, write_rate=None, store=None, *
     return Tier(kind, store or Store(blocks), *links, is_host=kind == "host", **options)
 
 
+def made_of(*makers):
+    """What :func:`pool` asks for: a new tier from each of ``makers`` at every call."""
+    return lambda: [make() for make in makers]
+
+
 def pool(make_tiers, layers=1):
     """Makes pools above the tiers that ``make_tiers()`` returns, new ones for each."""
 
